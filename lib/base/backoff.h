@@ -17,7 +17,8 @@ void backoff_reset(struct backoff *backoff);
 /* One more failure: how long to wait now, in [first, min(most, first * 2^failures)], at random. */
 int64_t backoff_next_ms(struct backoff *backoff);
 
-/* The same without state: the wait after the given number of failures (0 = none yet) for a random number in [0,1). */
+/* The same without state: the wait after the given number of failures, `first_ms` for none, for a random number in
+ * [0, 1). */
 int64_t backoff_delay_ms(unsigned failures, int64_t first_ms, int64_t most_ms, double random);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * banned - calls that have hurt too many programs; the compiler refuses them
  *
- * Included last by every .c file of ours through the compiler's -include of str.h's users; see the Makefile.
+ * The last #include of every .c file of ours: a system header that declares one of them must come before the poison.
  */
 #ifndef MAILCASE_BANNED_H
 #define MAILCASE_BANNED_H

@@ -10,7 +10,7 @@
 
 #define CLEANUP(function) __attribute__((cleanup(function)))
 #define MUST_CHECK __attribute__((warn_unused_result))
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF_LIKE(format_, first) __attribute__((format(printf, format_, first)))
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 
 #endif

@@ -35,7 +35,8 @@ struct str json_dump(struct arena *arena, const json_t *json);
 /* One object a line, flushed. */
 void json_print_line(FILE *out, const json_t *json);
 
-/* At most `limit` bytes, duplicates rejected; NULL with a reason in `reason` (which may be NULL). */
+/* At most `limit` bytes, duplicates rejected; NULL with a reason in `out_reason` (which may be NULL), good until the
+ * next call in this thread. */
 json_t *json_parse(struct str text, size_t limit, const char **out_reason);
 
 /* "" where absent or no string. The view lives as long as the object. */

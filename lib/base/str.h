@@ -72,6 +72,9 @@ struct str str_printf(struct arena *arena, const char *format, ...) PRINTF_LIKE(
 /* NUL-terminated copy. */
 char *str_cstr(struct arena *arena, struct str s);
 
+/* Bytes of the well-formed UTF-8 character at the front of s; 0 where there is none. */
+size_t str_utf8_char(struct str s);
+
 /* True if the bytes are well-formed UTF-8 without NUL: what PostgreSQL and protobuf accept as text. */
 bool str_is_text(struct str s);
 

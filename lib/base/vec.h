@@ -22,16 +22,18 @@
 
 /* A pointer to a new cleared element at the end. */
 #define VEC_PUSH(arena, vec) \
-	(vec_make_room((arena), (void **)&(vec)->at, (vec)->len, &(vec)->room, sizeof *(vec)->at), &(vec)->at[(vec)->len++])
+	(vec_make_room((arena), &(vec)->at, (vec)->len, &(vec)->room, sizeof *(vec)->at), &(vec)->at[(vec)->len++])
 
-static inline void vec_make_room(struct arena *arena, void **at, size_t len, size_t *room, size_t size)
+/* `at` points to a pointer of any type: it is read and written by memcpy, because the types differ. */
+static inline void vec_make_room(struct arena *arena, void *at, size_t len, size_t *room, size_t size)
 {
 	if (len == *room) {
 		size_t more = *room ? *room * 2 : 8;
-		void *moved = arena_calloc(arena, more, size);
+		void *moved = arena_calloc(arena, more, size), *old;
+		memcpy(&old, at, sizeof old);
 		if (len)
-			memcpy(moved, *at, len * size);
-		*at = moved;
+			memcpy(moved, old, len * size);
+		memcpy(at, &moved, sizeof moved);
 		*room = more;
 	}
 }

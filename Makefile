@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+# One make process builds everything. `make help` lists the goals.
+#
+#	BUILD=folder         where objects go            (build)
+#	SANITIZE=address,undefined                       (builds into build-san)
+#	WERROR=0             warnings do not stop the build
+#	V=1                  print the commands
+#	BUS=kafka            the engine that run, test and bench use
+
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+SANITIZE ?=
+BUILD ?= $(if $(SANITIZE),build-san,build)
+WERROR ?= 1
+CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
+PKG_CONFIG ?= pkg-config
+PROTOC_C ?= protoc-c
+Q := $(if $(V),,@)
+
+# ---- what is there
+
+LIB_SRCS := $(sort $(wildcard lib/*/*.c))
+PROTOS := $(sort $(wildcard proto/mailcase/v1/*.proto))
+MIGRATIONS := $(sort $(wildcard db/migrations/*.sql))
+HEADERS := $(sort $(wildcard lib/*/*.h services/*/*.h tools/*/*.h))
+TEST_SRCS := $(sort $(wildcard tests/unit/*/*_test.c))
+FUZZ_SRCS := $(sort $(wildcard tests/fuzz/*_fuzz.c))
+FUZZ_SECONDS ?= 60
+
+PURE_LAYERS := base mail protocol domain
+PURE_PACKAGES := jansson libcrypto $(if $(wildcard lib/mail/*.c),gmime-3.0 uchardet gumbo)
+EDGE_PACKAGES := libpq libcurl libmicrohttpd libsodium libprotobuf-c libseccomp
+PACKAGES := gmime-3.0 uchardet gumbo jansson libcrypto $(EDGE_PACKAGES)
+
+# Without librdkafka everything but the kafka engine of the bus is built; bus.h's users see HAVE_KAFKA.
+ifeq ($(shell $(PKG_CONFIG) --exists rdkafka && echo yes),yes)
+PACKAGES += rdkafka
+KAFKA_FLAGS := -DHAVE_KAFKA=1
+else
+LIB_SRCS := $(filter-out lib/edge/bus_kafka.c,$(LIB_SRCS))
+KAFKA_FLAGS := -DHAVE_KAFKA=0
+endif
+
+MISSING := $(shell for p in $(PACKAGES); do $(PKG_CONFIG) --exists $$p || echo $$p; done)
+ifneq ($(MISSING),)
+ifeq ($(filter help deps clean,$(MAKECMDGOALS)),)
+$(error pkg-config does not know $(MISSING): `make deps` installs what is needed)
+endif
+endif
+
+# ---- flags
+
+WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla \
+	-Wformat=2 -Wcast-qual -Wundef -Wwrite-strings -Wmissing-declarations -Wimplicit-fallthrough=2 -Wnull-dereference \
+	-Wno-missing-field-initializers -Wno-format-truncation
+HARDEN := -fstack-protector-strong -fno-plt -fPIE
+ifeq ($(SANITIZE),)
+OPTIMIZE := -O2 -g
+HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+else
+OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+# With the sanitizers' own checks in the way gcc sees null pointers that are not there.
+WARNINGS += -Wno-null-dereference -Wno-maybe-uninitialized
+endif
+
+PACKAGE_CFLAGS := $(patsubst -I%,-isystem %,$(filter-out -I/usr/include,$(shell $(PKG_CONFIG) --cflags $(PACKAGES))))
+PACKAGE_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES))
+PURE_LIBS := $(shell $(PKG_CONFIG) --libs $(PURE_PACKAGES))
+
+CPPFLAGS_ALL = -D_GNU_SOURCE $(KAFKA_FLAGS) -Ilib -isystem $(BUILD)/gen $(PACKAGE_CFLAGS) $(CPPFLAGS)
+CFLAGS_ALL = -std=gnu11 -pthread $(OPTIMIZE) $(HARDEN) $(WARNINGS) $(if $(filter-out 0,$(WERROR)),-Werror) $(CFLAGS)
+LDFLAGS_ALL = -pie -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,-z,relro,-z,now) -Wl,--as-needed $(LDFLAGS)
+
+# ---- generated code
+
+PROTO_C := $(PROTOS:proto/%.proto=$(BUILD)/gen/%.pb-c.c)
+PROTO_H := $(PROTO_C:.c=.h)
+GEN_SRCS := $(PROTO_C) $(if $(MIGRATIONS),$(BUILD)/gen/migrations.c)
+
+$(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: proto/%.proto
+	@mkdir -p $(BUILD)/gen
+	$(Q)$(PROTOC_C) -Iproto --c_out=$(BUILD)/gen $<
+
+$(BUILD)/gen/migrations.c: scripts/embed-migrations.sh $(MIGRATIONS)
+	@mkdir -p $(@D)
+	$(Q)sh scripts/embed-migrations.sh $(MIGRATIONS) > $@
+
+# ---- objects and libraries
+
+LIB_OBJS := $(LIB_SRCS:%.c=$(BUILD)/%.o) $(GEN_SRCS:%.c=%.o)
+PURE_OBJS := $(foreach layer,$(PURE_LAYERS),$(filter $(BUILD)/lib/$(layer)/%,$(LIB_OBJS)))
+LIB := $(BUILD)/libmailcase.a
+PURE := $(BUILD)/libpure.a
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  cc    $<")
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# What a generator wrote is not ours to warn about.
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
+	$(if $(V),,@echo "  cc    $<")
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -w -MMD -MP -c -o $@ $<
+
+$(BUILD)/lib/wire/%.o: | $(PROTO_H)
+$(BUILD)/tests/%.o: | $(PROTO_H)
+
+$(LIB): $(LIB_OBJS)
+	$(if $(V),,@echo "  ar    $@")
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(PURE): $(PURE_OBJS)
+	$(if $(V),,@echo "  ar    $@")
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+# ---- programs: each module.mk adds `PROGRAMS += name` and `name_SRCS := ...`; `name_LIBS` where more is linked
+
+PROGRAMS :=
+include $(sort $(wildcard services/*/module.mk tools/*/module.mk))
+PROGRAM_FILES := $(PROGRAMS:%=$(BUILD)/bin/%)
+PROGRAM_OBJS := $(foreach program,$(PROGRAMS),$($(program)_SRCS:%.c=$(BUILD)/%.o))
+
+define PROGRAM_RULE
+$(BUILD)/bin/$(1): $($(1)_SRCS:%.c=$(BUILD)/%.o) $(LIB)
+	@mkdir -p $$(@D)
+	$$(if $$(V),,@echo "  link  $$@")
+	$$(Q)$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -o $$@ $$^ $$($(1)_LIBS) $$(PACKAGE_LIBS) -lm
+endef
+$(foreach program,$(PROGRAMS),$(eval $(call PROGRAM_RULE,$(program))))
+
+# ---- unit tests: one program a file. Those of the pure layers link nothing that could reach outside. Where a test needs
+# a file of a service, the service's module.mk says so and it is linked along:
+#	$(BUILD)/tests/unit/threader/x_test: $(BUILD)/services/threader/x.o
+
+TESTS := $(TEST_SRCS:%.c=$(BUILD)/%)
+PURE_TESTS := $(foreach layer,$(PURE_LAYERS),$(filter $(BUILD)/tests/unit/$(layer)/%,$(TESTS)))
+OTHER_TESTS := $(filter-out $(PURE_TESTS),$(TESTS))
+
+$(PURE_TESTS): %: %.o $(PURE)
+	$(if $(V),,@echo "  link  $@")
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(PURE) $(PURE_LIBS) -lcmocka -lm
+
+$(OTHER_TESTS): %: %.o $(LIB)
+	$(if $(V),,@echo "  link  $@")
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(filter %.o,$(filter-out $<,$^)) $(LIB) $(PACKAGE_LIBS) -lcmocka -lm
+
+# ---- goals
+
+.PHONY: all check unit layering headers lint format docs test run stop bench soak fuzz deps clean help programs
+
+all: $(LIB) $(PURE) $(PROGRAM_FILES) ## build every program
+
+check: all $(TESTS) layering headers ## unit tests, layering, headers: seconds, no network
+	@tests/unit/run.sh $(TESTS)
+
+layering: ## the arrows between the layers point down
+	@scripts/check-layering.sh
+
+headers: $(HEADERS:%=$(BUILD)/headers/%.o) ## each header compiles alone
+
+$(BUILD)/headers/%.h.o: %.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ -x c $<
+
+test: all ## the true programs against real servers: BUS=kafka for a real broker
+	tests/run.sh
+
+run: all ## everything on this machine, with sample mail
+	deploy/local/run.sh start
+
+stop: ## stop what `make run` started
+	deploy/local/run.sh stop
+
+bench: all ## measure the budgets
+	tests/bench/run.sh
+
+soak: all ## the bench for hours
+	tests/bench/run.sh soak
+
+deps: ## install what building and testing need
+	deploy/local/deps.sh
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 12
+
+clean: ## remove what was built
+	rm -rf build build-san build-fuzz
+
+-include $(LIB_OBJS:.o=.d) $(PROGRAM_OBJS:.o=.d) $(TESTS:=.d) $(HEADERS:%=$(BUILD)/headers/%.d)
