@@ -106,8 +106,8 @@ $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 	$(if $(V),,@echo "  cc    $<")
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -w -MMD -MP -c -o $@ $<
 
-$(BUILD)/lib/wire/%.o: | $(PROTO_H)
-$(BUILD)/tests/%.o: | $(PROTO_H)
+# A pattern rule without a recipe would say nothing: name the objects.
+$(filter $(BUILD)/lib/wire/%,$(LIB_OBJS)): | $(PROTO_H)
 
 $(LIB): $(LIB_OBJS)
 	$(if $(V),,@echo "  ar    $@")
