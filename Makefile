@@ -30,6 +30,8 @@ HEADERS := $(sort $(wildcard lib/*/*.h services/*/*.h tools/*/*.h))
 TEST_SRCS := $(sort $(wildcard tests/unit/*/*_test.c))
 FUZZ_SRCS := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_SECONDS ?= 60
+C_FILES := $(HEADERS) $(sort $(wildcard lib/*/*.c services/*/*.c tools/*/*.c tests/unit/*/*.c tests/fuzz/*.c))
+SHELL_SCRIPTS := $(sort $(wildcard scripts/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh))
 
 PURE_LAYERS := base mail protocol domain
 PURE_PACKAGES := jansson libcrypto $(if $(wildcard lib/mail/*.c),gmime-3.0 uchardet gumbo)
@@ -186,10 +188,45 @@ soak: all ## the bench for hours
 deps: ## install what building and testing need
 	deploy/local/deps.sh
 
+lint: ## cppcheck, shellcheck, and what clang-format would change (advice only)
+	cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--suppressions-list=scripts/cppcheck-suppressions.txt --library=scripts/cppcheck.cfg -j2 -D_GNU_SOURCE -DHAVE_KAFKA=1 -Ilib \
+		$(wildcard lib services tools)
+	shellcheck $(SHELL_SCRIPTS)
+	-@clang-format --dry-run $(C_FILES) 2>&1 | grep -c 'Wclang-format' | sed 's/$$/ places differ from .clang-format: make format/'
+
+format: ## rewrite every .c and .h as .clang-format says
+	clang-format -i $(C_FILES)
+
+docs: all ## docs/settings.md from the programs' own tables
+	scripts/settings.sh $(BUILD)/bin $(PROGRAMS) > docs/settings.md
+
+# clang compiles the pure layers, wire and the fuzzers with coverage into a folder of their own.
+FUZZ_BUILD := build-fuzz
+FUZZERS := $(FUZZ_SRCS:tests/fuzz/%_fuzz.c=$(FUZZ_BUILD)/%)
+FUZZ_FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+FUZZ_OBJS := $(patsubst $(BUILD)/%,$(FUZZ_BUILD)/%,$(PURE_OBJS) $(filter $(BUILD)/lib/wire/%,$(LIB_OBJS)))
+FUZZ_GEN := $(patsubst %.c,%.o,$(PROTO_C))
+
+$(FUZZ_BUILD)/%.o: %.c | $(PROTO_H)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  clang $<")
+	$(Q)clang $(CPPFLAGS_ALL) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$(FUZZ_BUILD)/libfuzz.a: $(FUZZ_OBJS) $(FUZZ_GEN)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(FUZZERS): $(FUZZ_BUILD)/%: $(FUZZ_BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_BUILD)/libfuzz.a
+	$(Q)clang $(FUZZ_FLAGS) -o $@ $^ $(PURE_LIBS) $(if $(FUZZ_GEN),-lprotobuf-c) -lm
+
+fuzz: $(FUZZERS) ## each parser under clang's libFuzzer: FUZZ_SECONDS=60 in all, FUZZ=name for one
+	tests/fuzz/run.sh $(FUZZ_BUILD) $(FUZZ_SECONDS) $(if $(FUZZ),$(FUZZ),$(notdir $(FUZZERS)))
+
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 12
 
 clean: ## remove what was built
 	rm -rf build build-san build-fuzz
 
--include $(LIB_OBJS:.o=.d) $(PROGRAM_OBJS:.o=.d) $(TESTS:=.d) $(HEADERS:%=$(BUILD)/headers/%.d)
+-include $(FUZZ_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ_BUILD)/%.d) $(LIB_OBJS:.o=.d) $(PROGRAM_OBJS:.o=.d) $(TESTS:=.d) $(HEADERS:%=$(BUILD)/headers/%.d)

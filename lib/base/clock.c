@@ -55,7 +55,7 @@ char *clock_rfc3339(int64_t wall_us, char out[CLOCK_TEXT_LEN + 1])
 	int second = (int)(since % SEC_PER_DAY);
 	date_of((since - second + FIRST_SEC) / SEC_PER_DAY, &year, &month, &day);
 	int length = snprintf(out, CLOCK_TEXT_LEN + 1, "%04d-%02d-%02dT%02d:%02d:%02d", year, month, day, second / 3600,
-			      second / 60 % 60, second % 60);
+	                      second / 60 % 60, second % 60);
 	if (us)
 		snprintf(out + length, (size_t)(CLOCK_TEXT_LEN + 1 - length), ".%06dZ", (int)us);
 	else

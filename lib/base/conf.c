@@ -71,7 +71,7 @@ void conf_done_tables(const struct conf_setting *const *tables, void *const *con
 }
 
 void conf_print_tables(const struct conf_setting *const *tables, size_t count, const char *program, bool markdown,
-		       FILE *out)
+                       FILE *out)
 {
 	if (!markdown)
 		fprintf(out, "%s reads these settings from its environment:\n", program);
@@ -112,7 +112,7 @@ static bool load_one(const struct conf_setting *setting, void *config, FILE *com
 	}
 	if (path) {
 		bool stored = read_secret(setting->name, path, &secret, complaints) &&
-			      store(setting, buf_str(&secret), config, complaints);
+		              store(setting, buf_str(&secret), config, complaints);
 		if (secret.room)
 			explicit_bzero(secret.at, secret.room);
 		return stored;
@@ -177,12 +177,13 @@ static bool store(const struct conf_setting *setting, struct str value, void *co
 	case CONF_INT: {
 		int64_t number;
 		if (!str_to_i64(value, INT64_MIN, INT64_MAX, &number)) {
-			fprintf(complaints, "%s is \"%.*s\": not a whole number\n", setting->name, STR_ARG(str_cut_utf8(value, 100)));
+			fprintf(complaints, "%s is \"%.*s\": not a whole number\n", setting->name,
+			        STR_ARG(str_cut_utf8(value, 100)));
 			return false;
 		}
 		if (number < setting->min || number > setting->max) {
 			fprintf(complaints, "%s is %" PRId64 ": not between %" PRId64 " and %" PRId64 "\n", setting->name, number,
-				setting->min, setting->max);
+			        setting->min, setting->max);
 			return false;
 		}
 		memcpy(place, &number, sizeof number);
@@ -192,7 +193,7 @@ static bool store(const struct conf_setting *setting, struct str value, void *co
 		bool flag;
 		if (!parse_bool(value, &flag)) {
 			fprintf(complaints, "%s is \"%.*s\": neither on nor off\n", setting->name,
-				STR_ARG(str_cut_utf8(value, 100)));
+			        STR_ARG(str_cut_utf8(value, 100)));
 			return false;
 		}
 		memcpy(place, &flag, sizeof flag);
@@ -201,7 +202,7 @@ static bool store(const struct conf_setting *setting, struct str value, void *co
 	case CONF_CHOICE:
 		if (!is_choice(setting->choices, value)) {
 			fprintf(complaints, "%s is \"%.*s\": not one of %s\n", setting->name, STR_ARG(str_cut_utf8(value, 100)),
-				setting->choices);
+			        setting->choices);
 			return false;
 		}
 		break;
@@ -220,7 +221,7 @@ static bool parse_bool(struct str value, bool *out)
 		const char *word;
 		bool flag;
 	} words[] = { { "on", true },   { "true", true },   { "yes", true }, { "1", true },
-		      { "off", false }, { "false", false }, { "no", false }, { "0", false } };
+		          { "off", false }, { "false", false }, { "no", false }, { "0", false } };
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (str_eq_nocase(value, str_of(words[i].word))) {
@@ -274,7 +275,7 @@ static bool names_setting(const struct conf_setting *setting, struct str name)
 	struct str known = str_of(setting->name);
 
 	return str_eq(name, known) || (setting->kind == CONF_SECRET && name.len == known.len + strlen("_FILE") &&
-				       str_starts(name, known) && str_ends(name, STR("_FILE")));
+	                               str_starts(name, known) && str_ends(name, STR("_FILE")));
 }
 
 /* How many letters to put in, take out, change, or swap with their neighbour make `a` into `b`. */

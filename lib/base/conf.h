@@ -49,7 +49,7 @@ void conf_done_tables(const struct conf_setting *const *tables, void *const *con
 
 /* The tables as --settings prints them: as text for people, or as Markdown rows for docs/settings.md. */
 void conf_print_tables(const struct conf_setting *const *tables, size_t count, const char *program, bool markdown,
-		       FILE *out);
+                       FILE *out);
 
 /* The same for a single table. */
 size_t conf_load(const struct conf_setting *table, void *config, FILE *complaints);

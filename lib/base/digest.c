@@ -73,8 +73,8 @@ struct sha256 hmac_sha256(struct str key, struct str bytes)
 	pthread_once(&fetched, fetch);
 	/* A NULL key means "the former one" to libcrypto, so an empty key is given as "". */
 	if (!algorithm || key.len > INT32_MAX ||
-	    !HMAC(algorithm, key.len ? key.at : "", (int)key.len, (const unsigned char *)(bytes.len ? bytes.at : ""), bytes.len,
-		  sum.b, &len))
+	    !HMAC(algorithm, key.len ? key.at : "", (int)key.len, (const unsigned char *)(bytes.len ? bytes.at : ""),
+	          bytes.len, sum.b, &len))
 		die_no_digest();
 	return sum;
 }

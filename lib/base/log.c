@@ -60,7 +60,7 @@ void log_write(enum log_level level, const char *event, ...)
 		return;
 	buf_init(&line, LINE_MOST);
 	buf_addf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"service\":", clock_rfc3339(clock_wall_us(), time),
-		 level_names[level]);
+	         level_names[level]);
 	add_string(&line, str_of(service_name));
 	buf_add_text(&line, ",\"event\":");
 	add_string(&line, str_of(event));

@@ -35,7 +35,8 @@ struct log_field {
 
 #define LOG_STR(field, value) ((struct log_field){ .name = (field), .kind = LOG_FIELD_STR, .str = (value) })
 #define LOG_TEXT(field, value) ((struct log_field){ .name = (field), .kind = LOG_FIELD_STR, .str = str_of(value) })
-#define LOG_INT(field, value) ((struct log_field){ .name = (field), .kind = LOG_FIELD_INT, .integer = (int64_t)(value) })
+#define LOG_INT(field, value) \
+	((struct log_field){ .name = (field), .kind = LOG_FIELD_INT, .integer = (int64_t)(value) })
 #define LOG_REAL(field, value) ((struct log_field){ .name = (field), .kind = LOG_FIELD_REAL, .real = (value) })
 #define LOG_BOOL(field, value) ((struct log_field){ .name = (field), .kind = LOG_FIELD_BOOL, .boolean = (value) })
 #define LOG_UUID(field, value) ((struct log_field){ .name = (field), .kind = LOG_FIELD_UUID, .uuid = (value) })

@@ -65,7 +65,8 @@ static uint64_t hash_of(struct str key)
 	for (size_t i = 0; i < key.len; i += 8) {
 		uint64_t word = 0;
 		memcpy(&word, key.at + i, key.len - i < 8 ? key.len - i : 8);
-		__extension__ unsigned __int128 product = (unsigned __int128)(hash ^ word) * (seed[1] ^ UINT64_C(0x9e3779b97f4a7c14));
+		__extension__ unsigned __int128 product =
+			(unsigned __int128)(hash ^ word) * (seed[1] ^ UINT64_C(0x9e3779b97f4a7c14));
 		hash = (uint64_t)product ^ (uint64_t)(product >> 64) ^ (hash << 29 | hash >> 35);
 	}
 	hash ^= hash >> 32;
