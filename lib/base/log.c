@@ -53,11 +53,11 @@ bool log_enabled(enum log_level level)
 void log_write(enum log_level level, const char *event, ...)
 {
 	char time[CLOCK_TEXT_LEN + 1];
-	struct buf line CLEANUP(buf_done);
 	va_list fields;
 
 	if (!log_enabled(level))
 		return;
+	struct buf line CLEANUP(buf_done);
 	buf_init(&line, LINE_MOST);
 	buf_addf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"service\":", clock_rfc3339(clock_wall_us(), time),
 	         level_names[level]);
