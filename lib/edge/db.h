@@ -3,8 +3,9 @@
  *
  * Every statement is a constant text; it is prepared on first use and found again by its text. Values travel as typed
  * binary parameters, results come back binary. SQLSTATE decides the class of a failure: connection, serialization,
- * deadlock, lock and resource trouble is TEMP; a broken constraint or bad data is PERM; a wrong schema or no permission
- * is FATAL. A commit whose answer was lost is TEMP. One connection belongs to one thread.
+ * deadlock, lock and resource trouble, and a duplicate key (a race that another has won) is TEMP; another broken
+ * constraint or bad data is PERM; a wrong schema or no permission is FATAL. A commit whose answer was lost is TEMP. One
+ * connection belongs to one thread.
  *
  *	struct db_args args;
  *	db_args_init(&args, arena);
@@ -95,8 +96,14 @@ int db_flush_step(struct db *db, enum db_step *out_step, struct err *err) MUST_C
 /* Notifications. LISTEN is repeated by db_recover(). */
 int db_listen(struct db *db, const char *channel, struct err *err) MUST_CHECK;
 int db_socket(const struct db *db); /* for poll(); -1 when broken */
-/* Take in what the server has sent; true in *out if a notification was among it. Does not block. */
+/* Take in what the server has sent; true in *out if a notification was among it. Does not block. Ask before poll():
+ * what arrived along with an answer is already here. */
 int db_notified(struct db *db, bool *out, struct err *err) MUST_CHECK;
+/* The same one by one, with its channel: 1 got one, 0 no more. */
+int db_notification(struct db *db, char *out_channel, size_t size, struct err *err) MUST_CHECK;
+
+/* SQLSTATE of the last failure, for the few who must tell one from another; "" after a success. */
+const char *db_sqlstate(const struct db *db);
 
 /* Rows and values. Columns count from 0; NULL reads as 0, false, "" and the null id. Views live as long as the result. */
 int db_rows(const struct db_result *result);
