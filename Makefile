@@ -152,7 +152,20 @@ $(OTHER_TESTS): %: %.o $(LIB)
 	$(if $(V),,@echo "  link  $@")
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(filter %.o,$(filter-out $<,$^)) $(LIB) $(PACKAGE_LIBS) -lcmocka -lm
 
+# ---- programs that the service tests drive: a module.mk beside them says `TEST_PROGRAMS += tests/service/bus/bus_peer`
+
+TEST_PROGRAMS :=
+-include $(sort $(wildcard tests/*/*/module.mk))
+TEST_PROGRAM_FILES := $(TEST_PROGRAMS:%=$(BUILD)/%)
+
+$(TEST_PROGRAM_FILES): %: %.o $(LIB)
+	$(if $(V),,@echo "  link  $@")
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(PACKAGE_LIBS) -lcmocka -lm
+
 # ---- goals
+
+.PHONY: test-programs
+test-programs: $(TEST_PROGRAM_FILES) ## what the service tests drive
 
 .PHONY: all check unit layering headers lint format docs test run stop bench soak fuzz deps clean help programs
 
@@ -170,7 +183,7 @@ $(BUILD)/headers/%.h.o: %.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ -x c $<
 
-test: all ## the true programs against real servers: BUS=kafka for a real broker
+test: all test-programs ## the true programs against real servers: BUS=kafka for a real broker
 	tests/run.sh
 
 run: all ## everything on this machine, with sample mail
@@ -229,4 +242,4 @@ help: ## this list
 clean: ## remove what was built
 	rm -rf build build-san build-fuzz
 
--include $(FUZZ_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ_BUILD)/%.d) $(LIB_OBJS:.o=.d) $(PROGRAM_OBJS:.o=.d) $(TESTS:=.d) $(HEADERS:%=$(BUILD)/headers/%.d)
+-include $(FUZZ_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ_BUILD)/%.d) $(LIB_OBJS:.o=.d) $(PROGRAM_OBJS:.o=.d) $(TESTS:=.d) $(TEST_PROGRAM_FILES:=.d) $(HEADERS:%=$(BUILD)/headers/%.d)
