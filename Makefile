@@ -49,7 +49,8 @@ endif
 
 MISSING := $(shell for p in $(PACKAGES); do $(PKG_CONFIG) --exists $$p || echo $$p; done)
 ifneq ($(MISSING),)
-ifeq ($(filter help deps clean,$(MAKECMDGOALS)),)
+# These call deps.sh first and make again after it.
+ifeq ($(filter help deps clean run stop test bench soak,$(MAKECMDGOALS)),)
 $(error pkg-config does not know $(MISSING): `make deps` installs what is needed)
 endif
 endif
@@ -183,23 +184,23 @@ $(BUILD)/headers/%.h.o: %.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ -x c $<
 
-test: all test-programs ## the true programs against real servers: BUS=kafka for a real broker
-	tests/run.sh
+test: ## the true programs against real servers: BUS=kafka for a real broker
+	@exec tests/run.sh
 
-run: all ## everything on this machine, with sample mail
-	deploy/local/run.sh start
+run: ## everything on this machine, with sample mail
+	@exec deploy/local/run.sh start
 
 stop: ## stop what `make run` started
-	deploy/local/run.sh stop
+	@exec deploy/local/run.sh stop
 
-bench: all ## measure the budgets
-	tests/bench/run.sh
+bench: ## measure the budgets
+	@exec tests/bench/run.sh
 
-soak: all ## the bench for hours
-	tests/bench/run.sh soak
+soak: ## the bench for hours
+	@exec tests/bench/run.sh soak
 
 deps: ## install what building and testing need
-	deploy/local/deps.sh
+	@exec deploy/local/deps.sh test
 
 lint: ## cppcheck, shellcheck, and what clang-format would change (advice only)
 	cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
