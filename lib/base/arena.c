@@ -9,6 +9,24 @@
 
 #include "err.h"
 
+/* Under the address sanitizer what is not handed out is poisoned, with a gap behind each piece, so that a step past its
+ * end is found although the next piece lies in the same block. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_POISONS 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define ARENA_POISONS 1
+#endif
+#ifdef ARENA_POISONS
+#include <sanitizer/asan_interface.h>
+#define GAP ((size_t)32)
+#else
+#define GAP ((size_t)0)
+#define ASAN_POISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#endif
+
 #include "banned.h"
 
 #define BLOCK_MIN ((size_t)64 * 1024)
@@ -23,6 +41,7 @@ struct arena_block {
 };
 
 static struct arena_block *block_new(size_t size, struct arena_block *older);
+static void block_free(struct arena_block *block);
 
 void arena_init(struct arena *arena)
 {
@@ -33,7 +52,7 @@ void arena_done(struct arena *arena)
 {
 	while (arena->head) {
 		struct arena_block *older = arena->head->older;
-		free(arena->head);
+		block_free(arena->head);
 		arena->head = older;
 	}
 	arena->used = 0;
@@ -49,9 +68,10 @@ void arena_reset(struct arena *arena)
 		if (!kept && block->size <= BLOCK_KEPT) {
 			block->older = NULL;
 			block->used = 0;
+			ASAN_POISON_MEMORY_REGION(block->data, block->size);
 			kept = block;
 		} else {
-			free(block);
+			block_free(block);
 		}
 	}
 	arena->head = kept;
@@ -64,7 +84,8 @@ void *arena_alloc(struct arena *arena, size_t size)
 
 	if (size > SIZE_MAX / 2)
 		die_no_memory(size);
-	size = (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+	size_t asked = size;
+	size = (size + GAP + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
 	if (!block || block->size - block->used < size) {
 		size_t want = block && block->size < BLOCK_KEPT ? block->size * 2 : BLOCK_MIN;
 		if (want < size)
@@ -72,6 +93,7 @@ void *arena_alloc(struct arena *arena, size_t size)
 		block = arena->head = block_new(want, block);
 	}
 	char *place = (char *)block->data + block->used;
+	ASAN_UNPOISON_MEMORY_REGION(place, asked);
 	block->used += size;
 	arena->used += size;
 	return place;
@@ -119,5 +141,12 @@ static struct arena_block *block_new(size_t size, struct arena_block *older)
 	block->older = older;
 	block->size = size;
 	block->used = 0;
+	ASAN_POISON_MEMORY_REGION(block->data, size);
 	return block;
+}
+
+static void block_free(struct arena_block *block)
+{
+	ASAN_UNPOISON_MEMORY_REGION(block->data, block->size);
+	free(block);
 }
