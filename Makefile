@@ -99,28 +99,35 @@ PURE_OBJS := $(foreach layer,$(PURE_LAYERS),$(filter $(BUILD)/lib/$(layer)/%,$(L
 LIB := $(BUILD)/libmailcase.a
 PURE := $(BUILD)/libpure.a
 
-$(BUILD)/%.o: %.c
+# What was built from other flags or other sources is not up to date, however new it is.
+ifeq ($(filter help deps clean,$(MAKECMDGOALS)),)
+remember = $(shell mkdir -p $(BUILD); echo '$(2)' | cmp -s - $(BUILD)/$(1) || echo '$(2)' >$(BUILD)/$(1))
+$(call remember,flags,$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL))
+$(call remember,sources,$(LIB_OBJS))
+endif
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  cc    $<")
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # What a generator wrote is not ours to warn about.
-$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags
 	$(if $(V),,@echo "  cc    $<")
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -w -MMD -MP -c -o $@ $<
 
 # A pattern rule without a recipe would say nothing: name the objects.
 $(filter $(BUILD)/lib/wire/%,$(LIB_OBJS)): | $(PROTO_H)
 
-$(LIB): $(LIB_OBJS)
+$(LIB): $(LIB_OBJS) $(BUILD)/sources
 	$(if $(V),,@echo "  ar    $@")
 	@rm -f $@
-	$(Q)$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 
-$(PURE): $(PURE_OBJS)
+$(PURE): $(PURE_OBJS) $(BUILD)/sources
 	$(if $(V),,@echo "  ar    $@")
 	@rm -f $@
-	$(Q)$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 
 # ---- programs: each module.mk adds `PROGRAMS += name` and `name_SRCS := ...`; `name_LIBS` where more is linked
 

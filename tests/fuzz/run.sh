@@ -22,9 +22,10 @@ for name; do
 	[ -f "tests/fuzz/$name.dict" ] && set -- "$@" "-dict=tests/fuzz/$name.dict"
 	echo "---- $name: $share s"
 	if "$folder/$name" -max_total_time="$share" -timeout=10 -rss_limit_mb=2048 -print_final_stats=0 -verbosity=0 \
-		-artifact_prefix="$folder/$name-" "$@"; then
+		-artifact_prefix="$folder/$name-" "$@" >"$folder/$name.log" 2>&1; then
 		passed=$((passed + 1))
 	else
+		cat "$folder/$name.log"
 		failed=$((failed + 1))
 	fi
 done
