@@ -87,7 +87,7 @@ struct mail {
 	struct mail_addresses from, sender, reply_to, to, cc;
 	struct mail_address best_sender; /* From, else the best that Reply-To, Sender, Return-Path give */
 	struct mail_strs delivered_to;   /* addresses in Delivered-To, X-Original-To, Envelope-To: where tokens come back */
-	struct str return_path;          /* without brackets; "" for <> and for absent, told apart by has_empty_return_path */
+	struct str return_path; /* without brackets; "" for <> and for absent, told apart by has_empty_return_path */
 	bool has_empty_return_path;
 	bool has_date;
 	int64_t date_s;      /* seconds since 1970, if has_date */
@@ -96,9 +96,11 @@ struct mail {
 	struct mail_strs in_reply_to, references; /* in header order */
 	struct str thread_index;                  /* raw base64 of Thread-Index, or "" */
 	struct str auto_submitted, precedence, list_id;
-	bool is_automatic; /* design.md section 12: Auto-Submitted other than no, empty Return-Path, List-Id, Precedence bulk|junk|list, multipart/report */
+	bool
+		is_automatic; /* design.md section 12: Auto-Submitted other than no, empty Return-Path, List-Id, Precedence bulk|junk|list, multipart/report */
 	enum mail_kind kind;
-	struct mail_strs inner_ids; /* Message-ID, then In-Reply-To and References, of a returned mail or its headers inside */
+	struct mail_strs
+		inner_ids; /* Message-ID, then In-Reply-To and References, of a returned mail or its headers inside */
 
 	/* Content. */
 	struct str text; /* what a person would read */

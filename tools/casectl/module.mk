@@ -1,2 +1,0 @@
-PROGRAMS += casectl
-casectl_SRCS := $(sort $(wildcard tools/casectl/*.c))
