@@ -5,6 +5,7 @@
 #define MAILCASE_MESSAGE_H
 
 #include "domain/fact.h"
+#include "domain/match_keys.h"
 #include "edge/db.h"
 #include "mail/model.h"
 
@@ -35,9 +36,14 @@ struct message_new {
 	size_t parts_len;
 };
 
-/* Queue the rows. */
+/* Queue the rows and those of their attachments. */
 int message_put(struct db *db, struct arena *arena, const struct message_new *messages, size_t count, int64_t now_us,
                 struct err *err) MUST_CHECK;
+
+/* Insert those whose identity no message has, in the order of identity (this waits for a rival), and flush: out_is_new[i]
+ * tells which. Attachments of the new ones are queued. */
+int message_claim(struct db *db, struct arena *arena, const struct message_new *messages, size_t count, int64_t now_us,
+                  bool *out_is_new, struct err *err) MUST_CHECK;
 
 struct case_message_new {
 	struct message_id message;
@@ -52,10 +58,7 @@ struct case_message_new {
 int case_message_put(struct db *db, struct arena *arena, const struct case_message_new *rows, size_t count, int64_t now_us,
                      struct err *err) MUST_CHECK;
 
-/* The key of an id in message_ref: sha256(tenant || group || normalised id), first 16 bytes. `normalised` comes from
- * msgid_normalise(). */
-struct uuid message_ref_key(struct tenant_id tenant, struct group_id group, struct str normalised);
-
+/* Rows of message_ref; their keys are made by match_ref_key(). */
 struct message_ref_new {
 	struct uuid id;
 	struct tenant_id tenant;
