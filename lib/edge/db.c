@@ -17,7 +17,7 @@
 
 static int session_options(const char *conninfo, char **out, struct err *err);
 static int enter_pipeline(struct db *db, struct err *err);
-static int listen_again(struct db *db, const char *channel, struct err *err);
+static int run_for_channel(struct db *db, const char *verb, const char *channel, struct err *err);
 static int script_failed(struct db *db, PGresult *result, struct err *err);
 
 struct db *db_open(const char *conninfo, const char *name, struct err *err)
@@ -72,7 +72,7 @@ int db_connect(struct db *db, struct err *err)
 	if (enter_pipeline(db, err) < 0)
 		return -1;
 	for (size_t i = 0; i < db->channels_len; i++)
-		if (listen_again(db, db->channels[i], err) < 0)
+		if (run_for_channel(db, "LISTEN", db->channels[i], err) < 0)
 			return -1;
 	return 0;
 }
@@ -168,19 +168,29 @@ int db_listen(struct db *db, const char *channel, struct err *err)
 {
 	if (db->channels_len == DB_CHANNELS_MAX)
 		return err_set(err, ERR_FATAL, "cannot listen to %s: too many channels", channel);
-	if (listen_again(db, channel, err) < 0)
+	if (run_for_channel(db, "LISTEN", channel, err) < 0)
 		return -1;
 	db->channels[db->channels_len++] = xstrdup(channel);
 	return 0;
 }
 
-static int listen_again(struct db *db, const char *channel, struct err *err)
+int db_unlisten(struct db *db, const char *channel, struct err *err)
+{
+	for (size_t i = 0; i < db->channels_len; i++)
+		if (strcmp(db->channels[i], channel) == 0) {
+			free(db->channels[i]);
+			db->channels[i--] = db->channels[--db->channels_len];
+		}
+	return run_for_channel(db, "UNLISTEN", channel, err);
+}
+
+static int run_for_channel(struct db *db, const char *verb, const char *channel, struct err *err)
 {
 	char *quoted = PQescapeIdentifier(db->conn, channel, strlen(channel));
 	if (!quoted)
 		return db_failed(db, NULL, err);
 	char sql[256];
-	snprintf(sql, sizeof sql, "LISTEN %s", quoted);
+	snprintf(sql, sizeof sql, "%s %s", verb, quoted);
 	PQfreemem(quoted);
 	return db_exec(db, sql, NULL, NULL, err);
 }

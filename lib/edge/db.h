@@ -95,6 +95,7 @@ int db_flush_step(struct db *db, enum db_step *out_step, struct err *err) MUST_C
 
 /* Notifications. LISTEN is repeated by db_recover(). */
 int db_listen(struct db *db, const char *channel, struct err *err) MUST_CHECK;
+int db_unlisten(struct db *db, const char *channel, struct err *err) MUST_CHECK;
 int db_socket(const struct db *db); /* for poll(); -1 when broken */
 /* Take in what the server has sent; true in *out if a notification was among it. Does not block. Ask before poll():
  * what arrived along with an answer is already here. */
