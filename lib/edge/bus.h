@@ -70,6 +70,9 @@ struct bus_consumer *bus_consumer_open(const struct bus_options *options, const 
 /* Leave the group: give up all partitions as clean, so that others take them at once. */
 void bus_consumer_close(struct bus_consumer *consumer);
 
+/* Close as a crash would, without giving up: what made the process fail counts against the records in hand. */
+void bus_consumer_abandon(struct bus_consumer *consumer);
+
 /* Up to `records` records or `bytes` of values, waiting at most `wait_ms` for the first. Renews the membership and takes
  * or gives up partitions as needed. `wake_fd` (an eventfd, or -1) ends the wait early. The records live in `arena`.
  * A partition that was taken unclean comes alone, in batches of one, until it is confirmed; a record whose third crash
@@ -86,7 +89,7 @@ int bus_confirm(struct bus_consumer *consumer, size_t *out_lost, struct err *err
 /* The batch of the last poll was not handled: the next poll gives it again. */
 void bus_rewind(struct bus_consumer *consumer);
 
-/* Keep the membership and the partitions alive during a long wait (polls nothing). */
+/* Keep the membership and the partitions alive during a long wait (polls nothing). Cheap: it acts when it is due. */
 int bus_keep_alive(struct bus_consumer *consumer, struct err *err) MUST_CHECK;
 
 /* --- administration ---------------------------------------------------------------------------------------------- */

@@ -15,14 +15,14 @@
 
 #include "base/buf.h"
 
-enum metric_kind { METRIC_IS_COUNTER, METRIC_IS_GAUGE, METRIC_IS_HISTOGRAM };
+enum metric_kind { METRIC_IS_COUNTER, METRIC_IS_GAUGE, METRIC_IS_SECONDS, METRIC_IS_HISTOGRAM };
 
 #define METRIC_VALUES_MAX 32
 #define METRIC_BUCKETS 16
 
 struct metric_value {
 	_Atomic(const char *) label; /* a string that outlives the process */
-	_Atomic int64_t value;       /* of a histogram: the sum in microseconds */
+	_Atomic int64_t value;       /* of a histogram: the sum in microseconds; of seconds: microseconds */
 	_Atomic int64_t buckets[METRIC_BUCKETS];
 };
 
@@ -36,6 +36,8 @@ struct metric {
 
 #define METRIC_COUNTER(name_, help_, label_) { .name = (name_), .help = (help_), .label = (label_), .kind = METRIC_IS_COUNTER }
 #define METRIC_GAUGE(name_, help_, label_) { .name = (name_), .help = (help_), .label = (label_), .kind = METRIC_IS_GAUGE }
+/* A gauge that is set in microseconds and shown in seconds. */
+#define METRIC_SECONDS(name_, help_, label_) { .name = (name_), .help = (help_), .label = (label_), .kind = METRIC_IS_SECONDS }
 #define METRIC_HISTOGRAM(name_, help_, label_) { .name = (name_), .help = (help_), .label = (label_), .kind = METRIC_IS_HISTOGRAM }
 
 /* The value for a label (NULL for a metric without one); registers the metric at first use. Never NULL. */

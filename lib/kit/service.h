@@ -3,7 +3,8 @@
  *
  * service_main() parses --help, --version, --settings, loads the settings (all mistakes at once), sets the log, the
  * signals, no core dumps, starts the ops thread (probes and metrics) and the relay thread, runs the program's loop, and
- * takes everything down in reverse. Exit status: 0 stopped by a signal, 1 failed, 2 wrong settings or usage.
+ * takes everything down in reverse. Exit status: 0 stopped by a signal, 1 failed (or not down within 20 s after the
+ * signal), 2 wrong settings or usage.
  */
 #ifndef MAILCASE_SERVICE_H
 #define MAILCASE_SERVICE_H
@@ -18,7 +19,7 @@
 /* Settings that every service has. */
 struct service_conf {
 	char *database_url;  /* MAILCASE_DATABASE_URL, secret */
-	char *bus;           /* MAILCASE_BUS: postgres */
+	char *bus;           /* MAILCASE_BUS: postgres|kafka */
 	char *log_level;     /* MAILCASE_LOG_LEVEL */
 	char *ops_listen;    /* MAILCASE_OPS_LISTEN: host:port of /livez /readyz /metrics; "" none */
 	char *seal_key_file; /* MAILCASE_SEAL_KEY_FILE */
@@ -34,7 +35,7 @@ struct service {
 	struct service_conf conf;
 	void *own_conf;            /* the program's own settings struct */
 	char instance[64];         /* unique per process: owner of leases, member of groups */
-	struct bus_options bus_options;
+	struct bus_options bus_options; /* ready for bus_consumer_open() */
 	int relay_wake_fd;         /* eventfd: write 1 after a commit that filled the outbox */
 	int stop_fd;               /* eventfd: readable once the service should stop */
 };
@@ -48,7 +49,13 @@ struct service_def {
 	int (*run)(struct service *service, struct err *err); /* until service_stopping(); 0 or -1 */
 };
 
+#define MAILCASE_VERSION "0.1.0"
+
 int service_main(int argc, char **argv, const struct service_def *def);
+
+/* A connection of the calling thread, named after the service and `role`. Waits while the database or its schema is not
+ * there yet. NULL with ERR_NONE when the service is to stop, with FATAL when it cannot work. */
+struct db *service_open_db(struct service *service, const char *role, struct err *err);
 
 /* SIGTERM or SIGINT has come: finish the turn in hand and return. Safe from any thread. */
 bool service_stopping(void);

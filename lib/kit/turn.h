@@ -4,9 +4,10 @@
  *	poll -> prepare (slow, outside the transaction) -> begin -> apply (claim, lock, load, decide, write) -> commit ->
  *	confirm
  *
- * TEMP from prepare or apply: roll back, wait (growing, with jitter, memberships kept alive), the same batch again.
- * PERM of a batch: its records one by one, so that only the culprit is set aside as a dead_letter row in its own
- * transaction. FATAL: the loop ends. Dead letters marked for replay come as a batch of one before the next poll.
+ * TEMP from prepare or apply: roll back, wait (growing, with jitter, memberships kept alive), the same batch again, after
+ * some failures one by one. PERM of a batch: its records one by one, so that only the culprit is set aside as a
+ * dead_letter row in its own transaction; so is a duplicate key that repeats itself. FATAL: the loop ends, as a crash that
+ * counts against the record. Dead letters marked for replay come as a batch of one before the next poll.
  */
 #ifndef MAILCASE_TURN_H
 #define MAILCASE_TURN_H
@@ -18,7 +19,7 @@
 
 struct turn {
 	struct service *service;
-	struct arena arena; /* reset before each batch */
+	struct arena arena; /* reset before each attempt; the records themselves live longer */
 	struct db *db;      /* the turn's own connection; a transaction is open during apply */
 	struct bus_record *records;
 	size_t count;
