@@ -1,0 +1,2 @@
+PROGRAMS += casectl
+casectl_SRCS := $(sort $(wildcard tools/casectl/*.c))
