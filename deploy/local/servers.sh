@@ -10,6 +10,7 @@
 # every domain and delivers to Dovecot, which keeps mail for everybody: nothing leaves the machine. Starting what runs
 # and stopping what does not are fine.
 set -euo pipefail
+umask 022 # the servers' users read their configuration; what is secret says so itself
 
 PROGRAM=${PROGRAM:-servers}
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -43,7 +44,7 @@ main() {
 
 # The folder itself can be passed through by the servers' users, what is secret in it cannot be looked into.
 prepare_folder() {
-	check_length
+	check_folder
 	mkdir -p "$DIR" || die "cannot make $DIR"
 	chmod 711 "$DIR"
 	mkdir -p "$DIR/log" "$DIR/secrets"

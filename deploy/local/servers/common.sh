@@ -58,9 +58,12 @@ need_commands() {
 	done
 }
 
-# The addresses of unix sockets are short; dovecot's are the longest.
-check_length() {
+# The addresses of unix sockets are short, dovecot's are the longest; Postfix's settings know no quotes.
+check_folder() {
 	[ "${#DIR}" -le 70 ] || die "the path $DIR is too long for the servers' sockets (70 bytes at most): set RUN_DIR to a shorter one"
+	case "$DIR" in
+	*[!A-Za-z0-9/._+-]*) die "the path $DIR has characters that Postfix does not take (only letters, digits and /._+-): set RUN_DIR to another" ;;
+	esac
 }
 
 check_port() {
