@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * bus_consumer_private - what the files of the postgres engine's consumer share; nobody else includes it
+ */
+#ifndef MAILCASE_BUS_CONSUMER_PRIVATE_H
+#define MAILCASE_BUS_CONSUMER_PRIVATE_H
+
+#include "bus.h"
+
+/* So many records are tried one by one after a crash: the batch that may have held the culprit. */
+#define BUS_SINGLY 200
+/* So many crashes at one offset set its record aside. */
+#define BUS_CRASHES_MAX 3
+
+/* A partition that is ours. */
+struct holding {
+	int topic; /* index into topics */
+	int32_t partition;
+	int64_t epoch;
+	int64_t next_offset;     /* confirmed */
+	int64_t delivered;       /* behind the last record of the batch in hand; next_offset where there is none */
+	int64_t expires_mono_ms; /* past it others may have it */
+	int64_t singly;          /* records still to be tried one by one after a crash; 0: none */
+	int crashes;             /* at next_offset, if it is the one that is being tried */
+	bool is_lost;
+};
+
+struct bus_consumer {
+	struct db *db;
+	struct bus_options options;
+	const char *group;
+	const char *const *topics;
+	int topics_len;
+	char member[96];
+
+	struct arena arena; /* of one call */
+	struct holding *held;
+	size_t held_len, held_room;
+	bool is_lacking;  /* part of our share is still another's */
+	bool is_unsettled; /* the last call failed: recover first */
+	bool has_batch;
+	size_t turn; /* where the next fetch begins, so that no partition starves */
+	int64_t next_upkeep_ms;
+};
+
+/* Membership and leases. `may_change_hands`: no batch is in hand, so partitions may be given up and taken. */
+int bus_upkeep(struct bus_consumer *consumer, bool may_change_hands, struct err *err) MUST_CHECK;
+int bus_give_up_all(struct bus_consumer *consumer, struct err *err) MUST_CHECK;
+
+/* NULL where it is not ours. */
+struct holding *bus_holding(struct bus_consumer *consumer, struct str topic, int64_t partition);
+
+/* Forget what is lost; keeps the order. */
+void bus_drop_lost(struct bus_consumer *consumer);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The producing side of the postgres engine: one statement moves a batch from the outbox to the log.
+ */
+#include "bus.h"
+
+#include <stdlib.h>
+
+#include "base/banned.h"
+
+struct bus {
+	struct arena arena; /* of one bus_relay() */
+};
+
+/* The lease's row, FOR SHARE: no other relay can take it until our commit, and a lost lease aborts all that follows.
+ * The same words as record/lease.c, which stands above this layer. */
+static const char guard_sql[] =
+	"SELECT 1 / count(*) FROM (SELECT FROM lease"
+	" WHERE kind = 'relay' AND name = 'outbox' AND owner = $1 AND epoch = $2 FOR SHARE) AS held";
+
+/* Rows of a topic (or partition) that nobody has installed stay where they are: the outbox's age tells of them. Counters are locked in
+ * (topic, partition) order and stay locked until commit, so offsets have no gaps and become visible in order. */
+static const char move_sql[] =
+	"WITH moved AS ("
+	"  DELETE FROM outbox WHERE seq = ANY (ARRAY("
+	"    SELECT o.seq FROM outbox o JOIN bus_topic t ON t.name = o.topic"
+	"    JOIN bus_partition p ON p.topic = o.topic AND p.partition = o.key_hash % t.partitions"
+	"    ORDER BY o.seq LIMIT $1)) RETURNING *"
+	"), placed AS ("
+	"  SELECT m.*, m.key_hash % t.partitions AS partition FROM moved m JOIN bus_topic t ON t.name = m.topic"
+	"), counts AS ("
+	"  SELECT topic, partition, count(*) AS n FROM placed GROUP BY topic, partition"
+	"), locked AS ("
+	"  SELECT p.topic, p.partition, c.n FROM bus_partition p JOIN counts c USING (topic, partition)"
+	"  ORDER BY p.topic, p.partition FOR NO KEY UPDATE OF p"
+	"), added AS ("
+	"  UPDATE bus_partition p SET next_offset = p.next_offset + l.n FROM locked l"
+	"  WHERE p.topic = l.topic AND p.partition = l.partition"
+	"  RETURNING p.topic, p.partition, p.next_offset - l.n AS base"
+	"), logged AS ("
+	"  INSERT INTO bus_log (topic, partition, log_offset, ce_id, tenant_id, key, type, subject, sequence, traceparent,"
+	"                       value, created_at)"
+	"  SELECT topic, partition, a.base + row_number() OVER (PARTITION BY topic, partition ORDER BY p.seq) - 1, p.ce_id,"
+	"         p.tenant_id, p.key, p.type, p.subject, p.sequence, p.traceparent, p.value, p.created_at"
+	"  FROM placed p JOIN added a USING (topic, partition) RETURNING topic"
+	") SELECT (SELECT count(*) FROM logged),"
+	"  (SELECT count(pg_notify(topic, '')) FROM (SELECT DISTINCT topic FROM logged) AS told)";
+
+struct bus *bus_open(const struct bus_options *options, struct err *err)
+{
+	if (options->engine != BUS_POSTGRES) {
+		err_set(err, ERR_FATAL, "cannot open the bus: this build has the postgres engine only; set MAILCASE_BUS=postgres");
+		return NULL;
+	}
+	struct bus *bus = xcalloc(1, sizeof *bus);
+	arena_init(&bus->arena);
+	return bus;
+}
+
+void bus_close(struct bus *bus)
+{
+	if (!bus)
+		return;
+	arena_done(&bus->arena);
+	free(bus);
+}
+
+int bus_relay(struct bus *bus, struct db *relay_db, const char *owner, int64_t epoch, int limit, int *out_moved,
+              bool *out_lost_lease, struct err *err)
+{
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	struct db_args guard, move;
+
+	arena_reset(&bus->arena);
+	db_args_init(&guard, &bus->arena);
+	db_arg_text(&guard, str_of(owner));
+	db_arg_int(&guard, epoch);
+	db_args_init(&move, &bus->arena);
+	db_arg_int(&move, limit);
+
+	/* One flush: a process that is stopped in here holds its locks only until the server is done with what it got. */
+	*out_lost_lease = false;
+	if (db_begin(relay_db, err) < 0 || db_queue(relay_db, guard_sql, &guard, NULL, err) < 0 ||
+	    db_queue(relay_db, move_sql, &move, &rows, err) < 0 || db_commit(relay_db, err) < 0) {
+		*out_lost_lease = str_eq(str_of(db_sqlstate(relay_db)), STR("22012"));
+		db_rollback(relay_db);
+		return err_prefix(err, "could not move the outbox");
+	}
+	*out_moved = (int)db_int(rows, 0, 0);
+	return 0;
+}
