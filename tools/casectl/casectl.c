@@ -46,6 +46,7 @@ static const struct option_def first_options[] = {
 static const struct noun *const nouns[] = {
 	&noun_migrate,
 	&noun_seal_key,
+	&noun_tenant,
 	&noun_user,
 	&noun_team,
 	&noun_queue,

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cmd_tenant - organisations that cannot see each other
+ */
+#include "ctl.h"
+#include "record/token_keys.h"
+
+#include "base/banned.h"
+
+static const char sql_insert[] =
+	"INSERT INTO tenant (id, name, title, number_sequence, time_zone) "
+	"SELECT $1, $2, COALESCE($3::text, ''), $4, COALESCE($5::text, 'UTC') "
+	"ON CONFLICT (name) DO NOTHING";
+static const char sql_group[] = "INSERT INTO mailbox_group (id, tenant_id, name) VALUES ($1, $2, 'default')";
+static const char sql_list[] =
+	"SELECT t.name, t.title, t.time_zone, (SELECT count(*) FROM app_user u WHERE u.tenant_id = t.id), "
+	"(SELECT count(*) FROM mailbox m WHERE m.tenant_id = t.id), t.created_at, t.id FROM tenant t ORDER BY t.name";
+
+static int make(struct ctl *ctl, const char *name, struct tenant_id id, int64_t *out_rows);
+static bool is_name(const char *name);
+
+/* The tenant, what numbers its cases, the group that its mailboxes start in, and its first signing key: all or nothing. */
+static int add(struct ctl *ctl)
+{
+	struct tenant_id id = { uuid_v7() };
+	const char *name = ctl->operands[0];
+	int64_t rows;
+
+	if (!is_name(name))
+		return ctl_usage("%s: a tenant's name has lower-case letters, digits and dashes, 63 at most", name);
+	if (make(ctl, name, id, &rows) < 0) {
+		db_rollback(ctl->db);
+		return ctl_failed(ctl);
+	}
+	if (rows == 0) {
+		db_rollback(ctl->db);
+		return ctl_refused("there is a tenant %s already", name);
+	}
+	return ctl_done(ctl, "tenant", name, id.id, "tenant %s is there", name);
+}
+
+static int make(struct ctl *ctl, const char *name, struct tenant_id id, int64_t *out_rows)
+{
+	struct db_args tenant, group;
+	char hex[UUID_TEXT_LEN + 1];
+
+	uuid_text(id.id, hex);
+	for (char *at = hex; *at; at++)
+		if (*at == '-')
+			*at = '_';
+	const char *sequence = arena_printf(&ctl->arena, "case_number_%s", hex);
+	db_args_init(&tenant, &ctl->arena);
+	db_arg_uuid(&tenant, id.id);
+	db_arg_text(&tenant, str_of(name));
+	ctl_arg_text(ctl, &tenant, "title");
+	db_arg_text(&tenant, str_of(sequence));
+	ctl_arg_text(ctl, &tenant, "time-zone");
+	db_args_init(&group, &ctl->arena);
+	db_arg_uuid(&group, uuid_v7());
+	db_arg_uuid(&group, id.id);
+	if (db_begin(ctl->db, &ctl->err) < 0 || db_exec(ctl->db, sql_insert, &tenant, out_rows, &ctl->err) < 0)
+		return -1;
+	if (*out_rows == 0)
+		return 0;
+	if (db_exec(ctl->db, arena_printf(&ctl->arena, "CREATE SEQUENCE %s AS bigint MINVALUE 1", sequence), NULL, NULL,
+	            &ctl->err) < 0 ||
+	    db_exec(ctl->db, sql_group, &group, NULL, &ctl->err) < 0 ||
+	    token_keys_rotate(ctl->db, &ctl->arena, &ctl->seal_key, id, &ctl->err) < 0)
+		return -1;
+	return db_commit(ctl->db, &ctl->err);
+}
+
+static int list(struct ctl *ctl)
+{
+	static const struct column columns[] = {
+		{ "name", "NAME", CELL_TEXT },      { "title", "TITLE", CELL_TEXT },  { "time_zone", "ZONE", CELL_TEXT },
+		{ "users", "USERS", CELL_INT },     { "mailboxes", "MAILBOXES", CELL_INT }, { "created_at", "CREATED", CELL_TIME },
+		{ "id", NULL, CELL_UUID },
+	};
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+
+	if (db_query(ctl->db, sql_list, NULL, &rows, &ctl->err) < 0)
+		return ctl_failed(ctl);
+	table_print(&ctl->arena, columns, ARRAY_LEN(columns), rows, ctl->as_json, "no tenants");
+	return CTL_DONE;
+}
+
+static bool is_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len <= 63 && name[0] != '-' && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+}
+
+static const struct option_def add_options[] = {
+	{ "title", OPTION_TEXT, "TEXT", "for people" },
+	{ "time-zone", OPTION_TEXT, "ZONE", "IANA name (default UTC)" },
+	{ 0 },
+};
+static const struct verb verbs[] = {
+	{ "add", "NAME", 1, 1, NEED_SCHEMA | NEED_SEAL, "make a tenant, its case numbers and its signing key",
+	  "  casectl tenant add demo --title 'Demo Ltd'", add_options, add },
+	{ "list", "", 0, 0, NEED_SCHEMA, "all tenants", "  casectl tenant list --json", NULL, list },
+	{ 0 },
+};
+const struct noun noun_tenant = { "tenant", "organisations that cannot see each other", verbs };
