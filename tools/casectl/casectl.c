@@ -14,6 +14,7 @@
 #include "base/conf.h"
 #include "base/log.h"
 #include "ctl.h"
+#include "kit/service.h"
 #include "record/schema.h"
 
 #include "base/banned.h"
@@ -38,13 +39,14 @@ static const struct option_def common_options[] = {
 };
 
 static const struct option_def first_options[] = {
-	{ "settings", OPTION_FLAG, NULL, "the settings that are read from the environment" },
-	{ "markdown", OPTION_FLAG, NULL, "with --settings: as rows of a Markdown table" },
+	{ "settings", OPTION_FLAG, NULL, "the settings that are read from the environment; =markdown: as rows of a table" },
+	{ "version", OPTION_FLAG, NULL, "which mailcase this is" },
 	{ 0 },
 };
 
 static const struct noun *const nouns[] = {
 	&noun_migrate,
+	&noun_topics,
 	&noun_seal_key,
 	&noun_tenant,
 	&noun_user,
@@ -88,10 +90,19 @@ static int dispatch(struct ctl *ctl, int argc, char **argv)
 	const struct noun *noun = NULL;
 	const struct verb *verb = NULL;
 
+	/* The form that all programs have; an optional value is nothing that the tables of options know. */
+	if (argc == 2 && strcmp(argv[1], "--settings=markdown") == 0) {
+		conf_print(settings, "casectl", true, stdout);
+		return CTL_DONE;
+	}
 	if (!options_parse(&ctl->arena, first_options, common_options, argc, argv, true, &before))
 		return CTL_USAGE;
 	if (options_find(&before, "settings")->given_len) {
-		conf_print(settings, "casectl", options_find(&before, "markdown")->given_len > 0, stdout);
+		conf_print(settings, "casectl", false, stdout);
+		return CTL_DONE;
+	}
+	if (options_find(&before, "version")->given_len) {
+		puts("casectl " MAILCASE_VERSION);
 		return CTL_DONE;
 	}
 	if (before.operands_len == 0) {

@@ -20,5 +20,7 @@ int mailbox_add(struct ctl *ctl);
 int mailbox_set(struct ctl *ctl);
 int mailbox_list(struct ctl *ctl);
 int mailbox_show(struct ctl *ctl);
+int mailbox_test(struct ctl *ctl);
+int mailbox_folders(struct ctl *ctl);
 
 #endif

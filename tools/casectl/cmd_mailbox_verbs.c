@@ -36,6 +36,11 @@ static const struct option_def add_options[] = {
 };
 static const struct option_def set_options[] = { COMMON_OPTIONS(false), { 0 } };
 
+static const struct option_def test_options[] = {
+	{ "timeout", OPTION_INT, "S", "seconds for all of it (default 30)", .min = 1, .max = 300 },
+	{ 0 },
+};
+
 static const struct verb verbs[] = {
 	{ "add", "ADDRESS", 1, 1, NEED_TENANT | NEED_SEAL, "take mail from a mailbox",
 	  "  casectl mailbox add support@example.org --host imap.example.org --port 993 --tls implicit \\\n"
@@ -47,6 +52,10 @@ static const struct verb verbs[] = {
 	  "  casectl mailbox set support@example.org --active off", set_options, mailbox_set },
 	{ "show", "ADDRESS", 1, 1, NEED_TENANT, "state, reason, remedy, cursors, what waits",
 	  "  casectl mailbox show support@example.org", NULL, mailbox_show },
+	{ "test", "ADDRESS", 1, 1, NEED_TENANT | NEED_SEAL, "connect and log in as the fetcher does; shows the redacted dialogue",
+	  "  casectl mailbox test support@example.org", test_options, mailbox_test },
+	{ "folders", "ADDRESS", 1, 1, NEED_TENANT | NEED_SEAL, "the folders that the server has",
+	  "  casectl mailbox folders support@example.org --json", test_options, mailbox_folders },
 	{ 0 },
 };
 const struct noun noun_mailbox = { "mailbox", "the IMAP mailboxes that mail is taken from", verbs };

@@ -219,7 +219,6 @@ static int show(struct ctl *ctl)
 		{ "state", "WAITING", CELL_TEXT }, { "copies", "COPIES", CELL_INT }, { "next_attempt_at", "NEXT TRY", CELL_TIME },
 	};
 	struct db_result *rows CLEANUP(db_result_done) = NULL, *waiting CLEANUP(db_result_done) = NULL;
-	struct column columns[ARRAY_LEN(list_columns)];
 	struct db_args args;
 	int status = read_rows(ctl, ctl->operands[0], &rows);
 
@@ -240,10 +239,7 @@ static int show(struct ctl *ctl)
 		json_print_line(stdout, object);
 		return CTL_DONE;
 	}
-	/* Every key with its own name: what is wrong and what to do about it must not be cut. */
-	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-		columns[i] = (struct column){ list_columns[i].key, list_columns[i].key, list_columns[i].kind };
-	table_print_record(&ctl->arena, columns, ARRAY_LEN(columns), rows, 0);
+	table_print_record(&ctl->arena, list_columns, ARRAY_LEN(list_columns), rows, 0);
 	putchar('\n');
 	table_print(&ctl->arena, waiting_columns, ARRAY_LEN(waiting_columns), waiting, false, "nothing waits to be sent");
 	return CTL_DONE;

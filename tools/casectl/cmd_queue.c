@@ -16,7 +16,8 @@ static const char sql_update[] =
 static const char sql_list[] =
 	"SELECT q.name, t.name, q.subject_format, q.closed_policy, q.reopen_days, "
 	"(SELECT count(*) FROM case_file c WHERE c.queue_id = q.id AND c.tenant_id = $1 AND c.state IN ('open', 'waiting')), q.id "
-	"FROM queue q LEFT JOIN team t ON t.id = q.team_id WHERE q.tenant_id = $1 ORDER BY q.name";
+	"FROM queue q LEFT JOIN team t ON t.id = q.team_id WHERE q.tenant_id = $1 "
+	"AND ($2 = '' OR q.name = $2) ORDER BY q.name";
 
 /* Both statements take the same parameters. */
 static int write_queue(struct ctl *ctl, const char *sql, struct queue_id id, int64_t *out_rows)
@@ -69,23 +70,40 @@ static int set(struct ctl *ctl)
 	return status == CTL_DONE ? ctl_done(ctl, "queue", name, id.id, "queue %s is changed", name) : status;
 }
 
-static int list(struct ctl *ctl)
+static const struct column columns[] = {
+	{ "name", "NAME", CELL_TEXT },      { "team", "TEAM", CELL_TEXT },
+	{ "format", "FORMAT", CELL_TEXT },  { "closed_policy", "WHEN CLOSED", CELL_TEXT },
+	{ "reopen_days", "DAYS", CELL_INT }, { "unclosed", "UNCLOSED", CELL_INT },
+	{ "id", NULL, CELL_UUID },
+};
+
+/* All of them, or the one of that name. */
+static int read_rows(struct ctl *ctl, const char *name, struct db_result **out)
 {
-	static const struct column columns[] = {
-		{ "name", "NAME", CELL_TEXT },      { "team", "TEAM", CELL_TEXT },
-		{ "format", "FORMAT", CELL_TEXT },  { "closed_policy", "WHEN CLOSED", CELL_TEXT },
-		{ "reopen_days", "DAYS", CELL_INT }, { "unclosed", "UNCLOSED", CELL_INT },
-		{ "id", NULL, CELL_UUID },
-	};
-	struct db_result *rows CLEANUP(db_result_done) = NULL;
 	struct db_args args;
 
 	db_args_init(&args, &ctl->arena);
 	db_arg_uuid(&args, ctl->tenant.id);
-	if (db_query(ctl->db, sql_list, &args, &rows, &ctl->err) < 0)
-		return ctl_failed(ctl);
-	table_print(&ctl->arena, columns, ARRAY_LEN(columns), rows, ctl->as_json, "no queues");
-	return CTL_DONE;
+	db_arg_text(&args, str_of(name));
+	return db_query(ctl->db, sql_list, &args, out, &ctl->err) < 0 ? ctl_failed(ctl) : CTL_DONE;
+}
+
+static int list(struct ctl *ctl)
+{
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	int status = read_rows(ctl, "", &rows);
+
+	if (status == CTL_DONE)
+		table_print(&ctl->arena, columns, ARRAY_LEN(columns), rows, ctl->as_json, "no queues");
+	return status;
+}
+
+static int show(struct ctl *ctl)
+{
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	int status = read_rows(ctl, ctl->operands[0], &rows);
+
+	return status == CTL_DONE ? ctl_show(ctl, columns, ARRAY_LEN(columns), rows, "queue") : status;
 }
 
 static const struct option_def options[] = {
@@ -101,6 +119,7 @@ static const struct verb verbs[] = {
 	{ "list", "", 0, 0, NEED_TENANT, "all queues", "  casectl queue list", NULL, list },
 	{ "set", "NAME", 1, 1, NEED_TENANT, "change a queue", "  casectl queue set support --closed-policy new_case", options,
 	  set },
+	{ "show", "NAME", 1, 1, NEED_TENANT, "one queue", "  casectl queue show support", NULL, show },
 	{ 0 },
 };
 const struct noun noun_queue = { "queue", "where cases wait", verbs };

@@ -27,7 +27,8 @@ static const char sql_list[] =
 	"to_char(m.absent_until AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'assigned', m.assigned, "
 	"'last_turn', m.last_turn) ORDER BY u.login) "
 	"FROM team_member m JOIN app_user u ON u.id = m.user_id WHERE m.team_id = t.id), t.id "
-	"FROM team t LEFT JOIN app_user d ON d.id = t.direct_user_id WHERE t.tenant_id = $1 ORDER BY t.name";
+	"FROM team t LEFT JOIN app_user d ON d.id = t.direct_user_id WHERE t.tenant_id = $1 "
+	"AND ($2 = '' OR t.name = $2) ORDER BY t.name";
 
 static int change(struct ctl *ctl, struct team_id team);
 static int each_member(struct ctl *ctl, struct team_id team, const char *option, const char *sql, bool takes_tenant);
@@ -180,22 +181,39 @@ static int end(struct ctl *ctl, int status, struct team_id id, const char *what)
 	       ctl_done(ctl, "team", ctl->operands[0], id.id, "team %s is %s", ctl->operands[0], what);
 }
 
-static int list(struct ctl *ctl)
+static const struct column columns[] = {
+	{ "name", "NAME", CELL_TEXT },      { "distribution", "DISTRIBUTION", CELL_TEXT },
+	{ "direct", "DIRECT", CELL_TEXT },  { "members", "MEMBERS", CELL_TEXTS },
+	{ "member_list", NULL, CELL_JSON }, { "id", NULL, CELL_UUID },
+};
+
+/* All of them, or the one of that name. */
+static int read_rows(struct ctl *ctl, const char *name, struct db_result **out)
 {
-	static const struct column columns[] = {
-		{ "name", "NAME", CELL_TEXT },      { "distribution", "DISTRIBUTION", CELL_TEXT },
-		{ "direct", "DIRECT", CELL_TEXT },  { "members", "MEMBERS", CELL_TEXTS },
-		{ "member_list", NULL, CELL_JSON }, { "id", NULL, CELL_UUID },
-	};
-	struct db_result *rows CLEANUP(db_result_done) = NULL;
 	struct db_args args;
 
 	db_args_init(&args, &ctl->arena);
 	db_arg_uuid(&args, ctl->tenant.id);
-	if (db_query(ctl->db, sql_list, &args, &rows, &ctl->err) < 0)
-		return ctl_failed(ctl);
-	table_print(&ctl->arena, columns, ARRAY_LEN(columns), rows, ctl->as_json, "no teams");
-	return CTL_DONE;
+	db_arg_text(&args, str_of(name));
+	return db_query(ctl->db, sql_list, &args, out, &ctl->err) < 0 ? ctl_failed(ctl) : CTL_DONE;
+}
+
+static int list(struct ctl *ctl)
+{
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	int status = read_rows(ctl, "", &rows);
+
+	if (status == CTL_DONE)
+		table_print(&ctl->arena, columns, ARRAY_LEN(columns), rows, ctl->as_json, "no teams");
+	return status;
+}
+
+static int show(struct ctl *ctl)
+{
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	int status = read_rows(ctl, ctl->operands[0], &rows);
+
+	return status == CTL_DONE ? ctl_show(ctl, columns, ARRAY_LEN(columns), rows, "team") : status;
 }
 
 static const struct option_def options[] = {
@@ -214,6 +232,7 @@ static const struct verb verbs[] = {
 	{ "set", "NAME", 1, 1, NEED_TENANT, "change a team",
 	  "  casectl team set support --absent ada=2026-08-01 --capacity bo=unlimited\n"
 	  "  casectl team set support --distribution direct --direct ada", options, set },
+	{ "show", "NAME", 1, 1, NEED_TENANT, "one team", "  casectl team show support", NULL, show },
 	{ 0 },
 };
 const struct noun noun_team = { "team", "who is given cases, and how they are shared out", verbs };

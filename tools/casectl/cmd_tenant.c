@@ -10,10 +10,13 @@ static const char sql_insert[] =
 	"INSERT INTO tenant (id, name, title, number_sequence, time_zone) "
 	"SELECT $1, $2, COALESCE($3::text, ''), $4, COALESCE($5::text, 'UTC') "
 	"ON CONFLICT (name) DO NOTHING";
+static const char sql_update[] =
+	"UPDATE tenant SET title = COALESCE($2::text, title), time_zone = COALESCE($3::text, time_zone) WHERE name = $1";
 static const char sql_group[] = "INSERT INTO mailbox_group (id, tenant_id, name) VALUES ($1, $2, 'default')";
 static const char sql_list[] =
 	"SELECT t.name, t.title, t.time_zone, (SELECT count(*) FROM app_user u WHERE u.tenant_id = t.id), "
-	"(SELECT count(*) FROM mailbox m WHERE m.tenant_id = t.id), t.created_at, t.id FROM tenant t ORDER BY t.name";
+	"(SELECT count(*) FROM mailbox m WHERE m.tenant_id = t.id), t.created_at, t.id FROM tenant t "
+	"WHERE $1 = '' OR t.name = $1 ORDER BY t.name";
 
 static int make(struct ctl *ctl, const char *name, struct tenant_id id, int64_t *out_rows);
 static bool is_name(const char *name);
@@ -69,19 +72,54 @@ static int make(struct ctl *ctl, const char *name, struct tenant_id id, int64_t 
 	return db_commit(ctl->db, &ctl->err);
 }
 
+static const struct column columns[] = {
+	{ "name", "NAME", CELL_TEXT },      { "title", "TITLE", CELL_TEXT },  { "time_zone", "ZONE", CELL_TEXT },
+	{ "users", "USERS", CELL_INT },     { "mailboxes", "MAILBOXES", CELL_INT }, { "created_at", "CREATED", CELL_TIME },
+	{ "id", NULL, CELL_UUID },
+};
+
+/* All of them, or the one of that name. */
+static int read_rows(struct ctl *ctl, const char *name, struct db_result **out)
+{
+	struct db_args args;
+
+	db_args_init(&args, &ctl->arena);
+	db_arg_text(&args, str_of(name));
+	return db_query(ctl->db, sql_list, &args, out, &ctl->err) < 0 ? ctl_failed(ctl) : CTL_DONE;
+}
+
 static int list(struct ctl *ctl)
 {
-	static const struct column columns[] = {
-		{ "name", "NAME", CELL_TEXT },      { "title", "TITLE", CELL_TEXT },  { "time_zone", "ZONE", CELL_TEXT },
-		{ "users", "USERS", CELL_INT },     { "mailboxes", "MAILBOXES", CELL_INT }, { "created_at", "CREATED", CELL_TIME },
-		{ "id", NULL, CELL_UUID },
-	};
 	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	int status = read_rows(ctl, "", &rows);
 
-	if (db_query(ctl->db, sql_list, NULL, &rows, &ctl->err) < 0)
+	if (status == CTL_DONE)
+		table_print(&ctl->arena, columns, ARRAY_LEN(columns), rows, ctl->as_json, "no tenants");
+	return status;
+}
+
+static int show(struct ctl *ctl)
+{
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	int status = read_rows(ctl, ctl->operands[0], &rows);
+
+	return status == CTL_DONE ? ctl_show(ctl, columns, ARRAY_LEN(columns), rows, "tenant") : status;
+}
+
+static int set(struct ctl *ctl)
+{
+	struct db_args args;
+	int64_t rows;
+
+	db_args_init(&args, &ctl->arena);
+	db_arg_text(&args, str_of(ctl->operands[0]));
+	ctl_arg_text(ctl, &args, "title");
+	ctl_arg_text(ctl, &args, "time-zone");
+	if (db_exec(ctl->db, sql_update, &args, &rows, &ctl->err) < 0)
 		return ctl_failed(ctl);
-	table_print(&ctl->arena, columns, ARRAY_LEN(columns), rows, ctl->as_json, "no tenants");
-	return CTL_DONE;
+	if (rows == 0)
+		return ctl_not_found("there is no tenant %s; `casectl tenant list` shows what there is", ctl->operands[0]);
+	return ctl_done(ctl, "tenant", ctl->operands[0], (struct uuid){ 0 }, "tenant %s is changed", ctl->operands[0]);
 }
 
 static bool is_name(const char *name)
@@ -100,6 +138,8 @@ static const struct verb verbs[] = {
 	{ "add", "NAME", 1, 1, NEED_SCHEMA | NEED_SEAL, "make a tenant, its case numbers and its signing key",
 	  "  casectl tenant add demo --title 'Demo Ltd'", add_options, add },
 	{ "list", "", 0, 0, NEED_SCHEMA, "all tenants", "  casectl tenant list --json", NULL, list },
+	{ "set", "NAME", 1, 1, NEED_SCHEMA, "change a tenant", "  casectl tenant set demo --title 'Demo Ltd'", add_options, set },
+	{ "show", "NAME", 1, 1, NEED_SCHEMA, "one tenant", "  casectl tenant show demo", NULL, show },
 	{ 0 },
 };
 const struct noun noun_tenant = { "tenant", "organisations that cannot see each other", verbs };

@@ -23,7 +23,8 @@ static const char sql_list[] =
 	"SELECT u.login, u.name, u.role, u.is_active, "
 	"ARRAY(SELECT a.address FROM user_address a WHERE a.user_id = u.id ORDER BY a.position), "
 	"ARRAY(SELECT t.name FROM team_member m JOIN team t ON t.id = m.team_id WHERE m.user_id = u.id ORDER BY t.name), "
-	"u.mail_notices, u.time_zone, u.created_at, u.id FROM app_user u WHERE u.tenant_id = $1 ORDER BY u.login";
+	"u.mail_notices, u.time_zone, u.created_at, u.id FROM app_user u WHERE u.tenant_id = $1 AND ($2 = '' OR u.login = $2) "
+	"ORDER BY u.login";
 
 static int put_addresses(struct ctl *ctl, struct user_id user);
 
@@ -104,23 +105,40 @@ static int put_addresses(struct ctl *ctl, struct user_id user)
 	return CTL_DONE;
 }
 
-static int list(struct ctl *ctl)
+static const struct column columns[] = {
+	{ "login", "LOGIN", CELL_TEXT },       { "name", "NAME", CELL_TEXT },   { "role", "ROLE", CELL_TEXT },
+	{ "active", "ACTIVE", CELL_BOOL },     { "addresses", "ADDRESSES", CELL_TEXTS }, { "teams", "TEAMS", CELL_TEXTS },
+	{ "mail_notices", NULL, CELL_BOOL },   { "time_zone", NULL, CELL_TEXT }, { "created_at", NULL, CELL_TIME },
+	{ "id", NULL, CELL_UUID },
+};
+
+/* All of them, or the one of that name. */
+static int read_rows(struct ctl *ctl, const char *name, struct db_result **out)
 {
-	static const struct column columns[] = {
-		{ "login", "LOGIN", CELL_TEXT },       { "name", "NAME", CELL_TEXT },   { "role", "ROLE", CELL_TEXT },
-		{ "active", "ACTIVE", CELL_BOOL },     { "addresses", "ADDRESSES", CELL_TEXTS }, { "teams", "TEAMS", CELL_TEXTS },
-		{ "mail_notices", NULL, CELL_BOOL },   { "time_zone", NULL, CELL_TEXT }, { "created_at", NULL, CELL_TIME },
-		{ "id", NULL, CELL_UUID },
-	};
-	struct db_result *rows CLEANUP(db_result_done) = NULL;
 	struct db_args args;
 
 	db_args_init(&args, &ctl->arena);
 	db_arg_uuid(&args, ctl->tenant.id);
-	if (db_query(ctl->db, sql_list, &args, &rows, &ctl->err) < 0)
-		return ctl_failed(ctl);
-	table_print(&ctl->arena, columns, ARRAY_LEN(columns), rows, ctl->as_json, "no users");
-	return CTL_DONE;
+	db_arg_text(&args, str_of(name));
+	return db_query(ctl->db, sql_list, &args, out, &ctl->err) < 0 ? ctl_failed(ctl) : CTL_DONE;
+}
+
+static int list(struct ctl *ctl)
+{
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	int status = read_rows(ctl, "", &rows);
+
+	if (status == CTL_DONE)
+		table_print(&ctl->arena, columns, ARRAY_LEN(columns), rows, ctl->as_json, "no users");
+	return status;
+}
+
+static int show(struct ctl *ctl)
+{
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	int status = read_rows(ctl, ctl->operands[0], &rows);
+
+	return status == CTL_DONE ? ctl_show(ctl, columns, ARRAY_LEN(columns), rows, "user") : status;
 }
 
 #define PERSON_OPTIONS \
@@ -143,6 +161,7 @@ static const struct verb verbs[] = {
 	{ "set", "LOGIN", 1, 1, NEED_TENANT, "change a user",
 	  "  casectl user set agent --address agent@demo.example --address ada@demo.example\n"
 	  "  casectl user set agent --active off", set_options, set },
+	{ "show", "LOGIN", 1, 1, NEED_TENANT, "one user", "  casectl user show agent", NULL, show },
 	{ 0 },
 };
 const struct noun noun_user = { "user", "people who work here, and their addresses", verbs };

@@ -140,6 +140,19 @@ int ctl_done(struct ctl *ctl, const char *key, const char *value, struct uuid id
 	return CTL_DONE;
 }
 
+int ctl_show(struct ctl *ctl, const struct column *columns, size_t columns_len, const struct db_result *rows,
+             const char *noun)
+{
+	if (db_rows(rows) == 0)
+		return ctl_not_found("there is no %s %s; `casectl %s list` shows what there is", noun, ctl->operands[0], noun);
+	if (ctl->as_json) {
+		json_t *object CLEANUP(json_done) = table_object(&ctl->arena, columns, columns_len, rows, 0);
+		json_print_line(stdout, object);
+	} else
+		table_print_record(&ctl->arena, columns, columns_len, rows, 0);
+	return CTL_DONE;
+}
+
 static void complain(const char *format, va_list args)
 {
 	fputs("casectl: ", stderr);

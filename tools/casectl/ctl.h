@@ -87,6 +87,10 @@ int ctl_end(struct ctl *ctl, int status);
 /* What was made or changed: the sentence for people, an object with these keys for programs. `id` may be null. */
 int ctl_done(struct ctl *ctl, const char *key, const char *value, struct uuid id, const char *format, ...) PRINTF_LIKE(5, 6);
 
+/* The only row of a `show`: an object, or its keys line by line. CTL_NOT_FOUND where there is none. */
+int ctl_show(struct ctl *ctl, const struct column *columns, size_t columns_len, const struct db_result *rows,
+             const char *noun);
+
 /* --- looking up and asking --------------------------------------------------------------------------------------- */
 
 /* Ids by name within the tenant: CTL_DONE, or the exit status after saying so. */

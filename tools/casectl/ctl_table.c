@@ -79,8 +79,8 @@ void table_print_record(struct arena *arena, const struct column *columns, size_
                         int row)
 {
 	for (size_t i = 0; i < columns_len; i++)
-		if (columns[i].title)
-			printf("%-16s %.*s\n", columns[i].title, STR_ARG(cell_text(arena, columns[i].kind, rows, row, (int)i)));
+		if (columns[i].kind != CELL_JSON)
+			printf("%-16s %.*s\n", columns[i].key, STR_ARG(cell_text(arena, columns[i].kind, rows, row, (int)i)));
 }
 
 struct str table_time(struct arena *arena, int64_t wall_us)

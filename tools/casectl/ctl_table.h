@@ -30,7 +30,7 @@ json_t *table_list(struct arena *arena, const struct column *columns, size_t col
 void table_print(struct arena *arena, const struct column *columns, size_t columns_len, const struct db_result *rows,
                  bool as_json, const char *nothing);
 
-/* One row as "title: value" lines. */
+/* One row, every key on a line of its own: nothing is cut. */
 void table_print_record(struct arena *arena, const struct column *columns, size_t columns_len, const struct db_result *rows,
                         int row);
 
