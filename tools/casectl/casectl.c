@@ -14,6 +14,7 @@
 #include "base/conf.h"
 #include "base/log.h"
 #include "ctl.h"
+#include "edge/parser_child.h"
 #include "kit/service.h"
 #include "record/schema.h"
 
@@ -54,6 +55,7 @@ static const struct noun *const nouns[] = {
 	&noun_queue,
 	&noun_mailbox,
 	&noun_outbound_mailbox,
+	&noun_parse,
 };
 
 static int dispatch(struct ctl *ctl, int argc, char **argv);
@@ -71,6 +73,7 @@ int main(int argc, char **argv)
 {
 	struct ctl ctl = { 0 };
 
+	parser_child_main_if_asked(argc, argv);
 	/* What the libraries would log at info is not for the person who runs one command. */
 	log_init("casectl", LOG_ERROR);
 	arena_init(&ctl.arena);

@@ -59,7 +59,7 @@ struct noun {
 };
 
 extern const struct noun noun_migrate, noun_topics, noun_seal_key, noun_tenant, noun_user, noun_team, noun_queue, noun_mailbox,
-	noun_outbound_mailbox, noun_case, noun_where_is, noun_outbound, noun_dlq, noun_lag, noun_health;
+	noun_outbound_mailbox, noun_case, noun_where_is, noun_outbound, noun_dlq, noun_lag, noun_health, noun_parse;
 
 /* --- options ----------------------------------------------------------------------------------------------------- */
 
