@@ -34,24 +34,27 @@ static const char lag_sql[] =
 	" FROM bus_position g JOIN bus_partition p ON p.topic = g.topic AND p.partition = g.partition"
 	" ORDER BY g.group_name, g.topic, g.partition";
 
-/* Up to the first record inside the retention, and never past a registered group. */
+/* Up to the first record inside the retention, and never past a registered group; no more records are looked at than
+ * are trimmed at once. The counters are locked in the relay's order. */
 static const char trim_sql[] =
 	"WITH horizon AS ("
-	"  SELECT p.topic, p.partition, p.first_offset, least("
-	"    coalesce((SELECT min(g.next_offset) FROM bus_position g WHERE g.topic = p.topic AND g.partition = p.partition),"
-	"             p.next_offset),"
-	"    coalesce((SELECT l.log_offset FROM bus_log l WHERE l.topic = p.topic AND l.partition = p.partition"
-	"              AND l.created_at >= clock_timestamp() - t.retention_hours * interval '1 hour'"
-	"              ORDER BY l.log_offset LIMIT 1), p.next_offset),"
-	"    p.first_offset + $1) AS cut"
+	"  SELECT p.topic, p.partition, p.first_offset, least(p.next_offset, p.first_offset + $1,"
+	"    (SELECT min(g.next_offset) FROM bus_position g WHERE g.topic = p.topic AND g.partition = p.partition),"
+	"    (SELECT l.log_offset FROM bus_log l WHERE l.topic = p.topic AND l.partition = p.partition"
+	"     AND l.log_offset >= p.first_offset AND l.log_offset < p.first_offset + $1"
+	"     AND l.created_at >= clock_timestamp() - t.retention_hours * interval '1 hour'"
+	"     ORDER BY l.log_offset LIMIT 1)) AS cut"
 	"  FROM bus_partition p JOIN bus_topic t ON t.name = p.topic"
 	"), gone AS ("
 	"  DELETE FROM bus_log l USING horizon h"
 	"  WHERE l.topic = h.topic AND l.partition = h.partition AND l.log_offset >= h.first_offset AND l.log_offset < h.cut"
 	"  RETURNING 1"
+	"), locked AS ("
+	"  SELECT p.topic, p.partition, h.cut FROM bus_partition p JOIN horizon h USING (topic, partition)"
+	"  WHERE h.cut > p.first_offset ORDER BY p.topic, p.partition FOR NO KEY UPDATE OF p"
 	"), moved AS ("
-	"  UPDATE bus_partition p SET first_offset = h.cut FROM horizon h"
-	"  WHERE p.topic = h.topic AND p.partition = h.partition AND h.cut > p.first_offset"
+	"  UPDATE bus_partition p SET first_offset = l.cut FROM locked l"
+	"  WHERE p.topic = l.topic AND p.partition = l.partition"
 	") SELECT count(*) FROM gone";
 
 int bus_install(struct db *db, int partitions, struct err *err)

@@ -37,7 +37,7 @@ static int fetch(struct bus_consumer *consumer, struct arena *arena, size_t reco
                  size_t *out_count, struct err *err);
 static int fetch_rows(struct bus_consumer *consumer, const struct holding *only, size_t records, struct db_result **out,
                       struct err *err);
-static int record_trying(struct bus_consumer *consumer, const struct holding *holding, struct err *err);
+static int record_trying(struct bus_consumer *consumer, struct holding *holding, struct err *err);
 static struct bus_record *read_records(struct bus_consumer *consumer, struct arena *arena, const struct db_result *rows,
                                        size_t bytes, size_t *out_count);
 static int wait_for_records(struct bus_consumer *consumer, int64_t until_ms, int wake_fd, bool *out_woken, struct err *err);
@@ -296,9 +296,10 @@ static int fetch_rows(struct bus_consumer *consumer, const struct holding *only,
 	return 0;
 }
 
-static int record_trying(struct bus_consumer *consumer, const struct holding *holding, struct err *err)
+static int record_trying(struct bus_consumer *consumer, struct holding *holding, struct err *err)
 {
 	struct db_args args;
+	int64_t noted;
 
 	db_args_init(&args, &consumer->arena);
 	db_arg_text(&args, str_of(consumer->group));
@@ -307,8 +308,9 @@ static int record_trying(struct bus_consumer *consumer, const struct holding *ho
 	db_arg_int(&args, holding->partition);
 	db_arg_int(&args, holding->epoch);
 	db_arg_int(&args, holding->next_offset);
-	if (db_exec(consumer->db, try_sql, &args, NULL, err) < 0)
+	if (db_exec(consumer->db, try_sql, &args, &noted, err) < 0)
 		return err_prefix(err, "could not note the record that is tried for group %s", consumer->group);
+	holding->is_lost = noted == 0;
 	return 0;
 }
 

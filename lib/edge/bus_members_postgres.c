@@ -22,27 +22,33 @@ static const char renew_sql[] =
 	" WHERE bus_position.group_name = $1 AND bus_position.topic = mine.topic AND bus_position.partition = mine.partition"
 	" AND bus_position.owner = $2 AND bus_position.epoch = mine.epoch"
 	" RETURNING bus_position.topic, bus_position.partition";
-/* A group that nobody has registered begins at what is left of the log. */
+/* A group that nobody has registered begins at the end, but reads partitions that are added later from their start. */
 static const char register_sql[] =
 	"INSERT INTO bus_position (group_name, topic, partition, next_offset)"
-	" SELECT $1, topic, partition, first_offset FROM bus_partition WHERE topic = ANY ($2)"
-	" AND NOT EXISTS (SELECT FROM bus_position g WHERE g.group_name = $1 AND g.topic = bus_partition.topic"
-	"                 AND g.partition = bus_partition.partition) ON CONFLICT DO NOTHING";
+	" SELECT $1, p.topic, p.partition,"
+	"   CASE WHEN EXISTS (SELECT FROM bus_position g WHERE g.group_name = $1 AND g.topic = p.topic)"
+	"   THEN p.first_offset ELSE p.next_offset END"
+	" FROM bus_partition p WHERE p.topic = ANY ($2)"
+	" AND NOT EXISTS (SELECT FROM bus_position g WHERE g.group_name = $1 AND g.topic = p.topic"
+	"                 AND g.partition = p.partition) ON CONFLICT DO NOTHING";
 static const char members_sql[] =
 	"SELECT member FROM bus_member WHERE group_name = $1 AND expires > clock_timestamp() ORDER BY member";
 static const char positions_sql[] =
 	"SELECT topic, partition, owner = $3, owner IS NULL OR expires <= clock_timestamp() FROM bus_position"
 	" WHERE group_name = $1 AND topic = ANY ($2) ORDER BY topic, partition";
+/* What is still being tried one by one is handed over as that, not as clean. */
 static const char give_up_sql[] =
-	"UPDATE bus_position SET owner = NULL, expires = NULL, is_clean = true"
-	" FROM unnest($3::text[], $4::int8[], $5::int8[]) AS mine (topic, partition, epoch)"
+	"UPDATE bus_position SET owner = NULL, expires = NULL, trying = NULL, is_clean = mine.is_clean"
+	" FROM unnest($3::text[], $4::int8[], $5::int8[], $6::bool[]) AS mine (topic, partition, epoch, is_clean)"
 	" WHERE bus_position.group_name = $1 AND bus_position.topic = mine.topic AND bus_position.partition = mine.partition"
 	" AND bus_position.owner = $2 AND bus_position.epoch = mine.epoch";
-/* Unclean: whoever had it died with a batch in hand. Its crashes count at one offset: the one it was trying alone. */
+/* Unclean: whoever had it died with a batch in hand. Its crashes count at one offset: the one it was trying alone. Who
+ * died before it tried anything does not count. */
 static const char take_sql[] =
 	"UPDATE bus_position SET owner = $2, epoch = epoch + 1, is_clean = false,"
 	" expires = clock_timestamp() + $5 * interval '1 millisecond',"
-	" crashes = CASE WHEN is_clean THEN 0 WHEN trying = next_offset THEN crashes + 1 ELSE 1 END"
+	" crashes = CASE WHEN is_clean THEN 0 WHEN trying = next_offset THEN crashes + 1 ELSE greatest(crashes, 1) END,"
+	" trying = NULL"
 	" FROM unnest($3::text[], $4::int8[]) AS free (topic, partition)"
 	" WHERE bus_position.group_name = $1 AND bus_position.topic = free.topic AND bus_position.partition = free.partition"
 	" AND (owner IS NULL OR owner = $2 OR expires <= clock_timestamp())"
@@ -96,7 +102,6 @@ int bus_give_up_all(struct bus_consumer *consumer, struct err *err)
 	for (size_t i = 0; i < consumer->held_len; i++)
 		choose(&all, str_of(consumer->topics[consumer->held[i].topic]), consumer->held[i].partition,
 		       consumer->held[i].epoch);
-	consumer->held_len = 0;
 	db_args_init(&args, &consumer->arena);
 	db_arg_text(&args, str_of(consumer->group));
 	db_arg_text(&args, str_of(consumer->member));
@@ -218,13 +223,19 @@ static int change_hands(struct bus_consumer *consumer, struct err *err)
 static int give_up(struct bus_consumer *consumer, const struct choice *given, struct err *err)
 {
 	struct db_args args, tell;
+	bool *is_clean = ARENA_ARRAY(&consumer->arena, bool, given->len + 1);
 
+	for (size_t i = 0; i < given->len; i++) {
+		const struct holding *holding = bus_holding(consumer, given->topics[i], given->partitions[i]);
+		is_clean[i] = holding && !holding->singly;
+	}
 	db_args_init(&args, &consumer->arena);
 	db_arg_text(&args, str_of(consumer->group));
 	db_arg_text(&args, str_of(consumer->member));
 	db_arg_texts(&args, given->topics, given->len);
 	db_arg_ints(&args, given->partitions, given->len);
 	db_arg_ints(&args, given->epochs, given->len);
+	db_arg_bools(&args, is_clean, given->len);
 	db_args_init(&tell, &consumer->arena);
 	db_arg_texts(&tell, given->topics, given->len ? 1 : 0);
 	if (db_queue(consumer->db, give_up_sql, &args, NULL, err) < 0 || db_queue(consumer->db, tell_sql, &tell, NULL, err) < 0 ||
