@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "kit/ops.h"
 #include "kit/relay.h"
+#include "record/schema.h"
 
 #include "base/banned.h"
 
@@ -261,11 +262,12 @@ struct db *service_open_db(struct service *service, const char *role, struct err
 	while (!service_stopping()) {
 		service_alive(service);
 		struct db *db = db_open(service->conf.database_url, name, err);
-		if (db)
+		if (db && schema_check(db, err) == 0)
 			return db;
+		db_close(db);
 		if (err->kind != ERR_TEMP)
 			return NULL;
-		service_ready(service, false, "database");
+		service_ready(service, false, "database or its schema");
 		int64_t wait_ms = backoff_next_ms(&backoff);
 		log_warn("db.waiting", LOG_ERR(err), LOG_INT("wait_ms", wait_ms), LOG_END);
 		service_wait(service, wait_ms);
