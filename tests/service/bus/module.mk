@@ -1,0 +1,1 @@
+TEST_PROGRAMS += tests/service/bus/bus_peer
