@@ -34,7 +34,7 @@ static const char sql_participant[] =
 enum desk_status desk_case_new(const struct desk *desk, const struct desk_case_new *request, struct desk_case_new_done *out,
                                struct err *err)
 {
-	struct opening opening = { 0 };
+	struct opening opening = { .root = STR("") };
 	struct fact facts[4 + TO_MOST];
 	size_t facts_len = 0;
 	struct desk_mail_done mail = { 0 };

@@ -55,6 +55,12 @@ static const struct noun *const nouns[] = {
 	&noun_queue,
 	&noun_mailbox,
 	&noun_outbound_mailbox,
+	&noun_case,
+	&noun_where_is,
+	&noun_outbound,
+	&noun_dlq,
+	&noun_lag,
+	&noun_health,
 	&noun_parse,
 };
 
