@@ -219,8 +219,8 @@ lint: ## cppcheck, shellcheck, and what clang-format would change (advice only)
 format: ## rewrite every .c and .h as .clang-format says
 	clang-format -i $(C_FILES)
 
-docs: all ## docs/settings.md from the programs' own tables
-	scripts/settings.sh $(BUILD)/bin $(PROGRAMS) > docs/settings.md
+docs: all ## README.md's tables of settings, metrics and log events
+	/usr/bin/python3 scripts/docs.py $(BUILD)/bin $(PROGRAMS)
 
 # clang compiles the pure layers, wire and the fuzzers with coverage into a folder of their own.
 FUZZ_BUILD := build-fuzz

@@ -88,8 +88,7 @@ static int parse_arguments(int argc, char **argv, const struct service_def *def)
 {
 	static const struct option options[] = { { "help", no_argument, NULL, 'h' },
 		                                     { "version", no_argument, NULL, 'v' },
-		                                     { "settings", no_argument, NULL, 's' },
-		                                     { "markdown", no_argument, NULL, 'm' },
+		                                     { "settings", optional_argument, NULL, 's' },
 		                                     { 0 } };
 	bool wants_settings = false, is_markdown = false;
 	int option;
@@ -103,16 +102,16 @@ static int parse_arguments(int argc, char **argv, const struct service_def *def)
 			return 0;
 		case 's':
 			wants_settings = true;
-			break;
-		case 'm':
-			is_markdown = true;
-			break;
+			is_markdown = optarg && strcmp(optarg, "markdown") == 0;
+			if (!optarg || is_markdown)
+				break;
+			/* fall through */
 		default:
 			fprintf(stderr, "%s --help tells more\n", def->name);
 			return 2;
 		}
 	}
-	if (optind < argc || (is_markdown && !wants_settings)) {
+	if (optind < argc) {
 		fprintf(stderr, "%s takes no arguments; %s --help tells more\n", def->name, def->name);
 		return 2;
 	}
@@ -127,7 +126,7 @@ static void print_help(const struct service_def *def, FILE *out)
 {
 	fprintf(out,
 	        "%s - %s\n\n"
-	        "Usage: %s [--help | --version | --settings [--markdown]]\n\n"
+	        "Usage: %s [--help | --version | --settings[=markdown]]\n\n"
 	        "It runs until SIGTERM or SIGINT, finishes the turn in hand and exits with status 0. Settings come from the\n"
 	        "environment: %s --settings lists them. Logs are JSON lines on standard output.\n",
 	        def->name, def->summary, def->name, def->name);
