@@ -226,3 +226,16 @@ def test_a_record_that_comes_again_changes_nothing(desk):
                    " topic = 'mailcase.mail.received.v1' HAVING sum(p.next_offset) = 2 AND sum(b.next_offset) = 2")
     assert desk.snapshot() == before
     assert desk.rows("SELECT state FROM intake") == [{"state": "case"}]
+
+
+def test_rival_threaders_give_one_conversation_one_case(postgres, tmp_path):
+    """Every mail has a hint of its own and names one mail that nobody has seen: the turns collide."""
+    with Desk(postgres, tmp_path) as desk:
+        desk.put(letter(ANNA, "Re: lunch", f"child{n}@client.example",
+                        headers=[f"References: <first{n}@client.example> <unseen@client.example>"]) for n in range(300))
+        desk.start(*["threader"] * 4, MAILCASE_BATCH_MAX="5")
+        desk.settle()
+        assert desk.value("SELECT count(*) FROM case_file") == 1
+        assert desk.value("SELECT count(*) FROM case_message WHERE NOT is_pending") == 300
+        desk.check_consistent()
+        assert "deadlock" not in postgres.log()
