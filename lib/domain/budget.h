@@ -29,10 +29,12 @@ struct budget_limits {
 
 struct budget_bucket {
 	struct str key;
+	struct tenant_id tenant;
 	enum budget_scope scope;
 	double tokens;
 	int64_t updated_us;
-	int64_t spent; /* tokens taken since it was read */
+	int64_t spent;  /* tokens taken since it was read */
+	bool was_there; /* there was a row to read */
 };
 
 /* "address:TENANT:a@b", "domain:TENANT:b", "mailbox:TENANT:ID". `what` is folded here. */

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+PROGRAMS += notifier
+notifier_SRCS := $(addprefix services/notifier/,notifier.c plan_turn.c notice_store.c notice_budget.c notice_mail.c notice_text.c \
+	sender.c lane.c send_store.c)
