@@ -20,6 +20,10 @@ static const char sql_member_add[] =
 static const char sql_member_remove[] = "DELETE FROM team_member WHERE team_id = $1 AND user_id = $2";
 static const char sql_capacity[] = "UPDATE team_member SET capacity = $3::bigint WHERE team_id = $1 AND user_id = $2";
 static const char sql_absent[] = "UPDATE team_member SET absent_until = $3::timestamptz WHERE team_id = $1 AND user_id = $2";
+/* Somebody may be available now: what waits for that is tried at once. */
+static const char sql_wake[] =
+	"UPDATE timer t SET due_at = clock_timestamp() FROM case_file c WHERE t.kind = 'assign_again' AND c.id = t.case_id "
+	"AND c.tenant_id = $2 AND c.team_id = $1";
 static const char sql_list[] =
 	"SELECT t.name, t.distribution, d.login, ARRAY(SELECT u.login FROM team_member m JOIN app_user u ON u.id = m.user_id "
 	"WHERE m.team_id = t.id ORDER BY u.login), "
@@ -90,7 +94,12 @@ static int change(struct ctl *ctl, struct team_id team)
 	db_arg_uuid(&args, team.id);
 	ctl_arg_text(ctl, &args, "distribution");
 	db_arg_uuid_or_null(&args, direct.id);
-	return db_exec(ctl->db, sql_update, &args, NULL, &ctl->err) < 0 ? ctl_failed(ctl) : CTL_DONE;
+	if (db_exec(ctl->db, sql_update, &args, NULL, &ctl->err) < 0)
+		return ctl_failed(ctl);
+	db_args_init(&args, &ctl->arena);
+	db_arg_uuid(&args, team.id);
+	db_arg_uuid(&args, ctl->tenant.id);
+	return db_exec(ctl->db, sql_wake, &args, NULL, &ctl->err) < 0 ? ctl_failed(ctl) : CTL_DONE;
 }
 
 static int each_member(struct ctl *ctl, struct team_id team, const char *option, const char *sql, bool takes_tenant)

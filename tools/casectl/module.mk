@@ -1,2 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
 PROGRAMS += casectl
 casectl_SRCS := $(sort $(wildcard tools/casectl/*.c))
