@@ -168,7 +168,7 @@ TEST_PROGRAM_FILES := $(TEST_PROGRAMS:%=$(BUILD)/%)
 
 $(TEST_PROGRAM_FILES): %: %.o $(LIB)
 	$(if $(V),,@echo "  link  $@")
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(LIB) $(PACKAGE_LIBS) -lcmocka -lm
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(filter %.o,$(filter-out $<,$^)) $(LIB) $(PACKAGE_LIBS) -lcmocka -lm
 
 # ---- goals
 
