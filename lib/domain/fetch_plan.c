@@ -36,11 +36,11 @@ struct fetch_opening fetch_open(const struct fetch_cursor *cursor, int64_t uidva
 	return opening;
 }
 
-int64_t fetch_floor(uint32_t first_hit, int64_t uidnext, uint32_t highest_uid)
+int64_t fetch_floor(uint32_t first_hit, int64_t uidnext)
 {
 	if (first_hit > 0)
 		return first_hit;
-	return uidnext > 0 ? uidnext : (int64_t)highest_uid + 1;
+	return uidnext > 0 ? uidnext : 1;
 }
 
 static int64_t transport_bytes(const struct fetch_item *item)
@@ -96,7 +96,8 @@ bool fetch_set(struct buf *out, const struct fetch_item *items, size_t count, en
 
 bool fetch_is_quiet(int64_t date_us, int64_t added_at_us, bool is_loud)
 {
-	return !is_loud && date_us != 0 && date_us < added_at_us;
+	/* INTERNALDATE counts whole seconds: a mail of the same second is new. */
+	return !is_loud && date_us != 0 && date_us < added_at_us - added_at_us % USEC_PER_SEC;
 }
 
 struct str fetch_message_id(struct str header_block)

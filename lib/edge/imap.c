@@ -174,17 +174,6 @@ bool imap_is_idling(const struct imap *imap)
 	return imap->is_idling;
 }
 
-void imap_pause(struct imap *imap, bool paused)
-{
-	if (imap->is_paused == paused)
-		return;
-	imap->is_paused = paused;
-	watch_socket(imap);
-	if (!paused) /* TLS may hold bytes that the socket does not show */
-		loop_timer_at(imap->hub->loop, &imap->more, 0);
-	expect_answer(imap);
-}
-
 uint32_t imap_capabilities(const struct imap *imap)
 {
 	return imap->capabilities;
@@ -216,7 +205,7 @@ static void read_replies(struct imap *imap)
 	static char bytes[READ_CHUNK];
 	size_t total = 0;
 
-	while (!imap->is_paused && !imap->is_closed && !imap->has_failed) {
+	while (!imap->is_closed && !imap->has_failed) {
 		size_t len = 0;
 		if (total >= TURN_BYTES) {
 			loop_timer_at(imap->hub->loop, &imap->more, 0);
@@ -288,12 +277,12 @@ static void silence(struct loop_timer *timer)
 	imap_fail(timer->self, TROUBLE_TIMEOUT, STR("the server stopped answering"));
 }
 
-/* The silence deadline runs while a command waits, but neither while idling nor while we do not read. */
+/* The silence deadline runs while a command waits, but not while idling. */
 static void expect_answer(struct imap *imap)
 {
 	if (imap->has_failed || imap->is_closed)
 		return;
-	if (imap->waiting_count > 0 && !imap->is_idling && !imap->is_paused)
+	if (imap->waiting_count > 0 && !imap->is_idling)
 		loop_timer_at(imap->hub->loop, &imap->deadline, clock_mono_ms() + imap->target.silence_ms);
 	else
 		loop_timer_stop(imap->hub->loop, &imap->deadline);
@@ -329,7 +318,5 @@ static void write_out(struct imap *imap)
 
 static void watch_socket(struct imap *imap)
 {
-	uint32_t events = (imap->is_paused ? 0u : EPOLLIN) | (imap->out.len > 0 ? EPOLLOUT : 0u);
-
-	loop_watch(imap->hub->loop, &imap->watch, events);
+	loop_watch(imap->hub->loop, &imap->watch, EPOLLIN | (imap->out.len > 0 ? EPOLLOUT : 0u));
 }

@@ -73,9 +73,6 @@ void imap_idle(struct imap *imap, int kind);
 void imap_idle_end(struct imap *imap);
 bool imap_is_idling(const struct imap *imap);
 
-/* Stop and resume reading: TCP holds the server back. */
-void imap_pause(struct imap *imap, bool paused);
-
 /* IMAP_CAP_* of protocol/imap_reply.h, as known now. */
 uint32_t imap_capabilities(const struct imap *imap);
 size_t imap_commands_waiting(const struct imap *imap);

@@ -199,7 +199,7 @@ static void login_ended(struct imap *imap, CURLcode code)
 
 static enum trouble_cause cause_of(struct imap *imap, CURLcode code)
 {
-	long os_error = 0, connected = 0;
+	long os_error = 0;
 
 	curl_easy_getinfo(imap->easy, CURLINFO_OS_ERRNO, &os_error);
 	switch (code) {
@@ -218,8 +218,7 @@ static enum trouble_cause cause_of(struct imap *imap, CURLcode code)
 	case CURLE_SSL_CACERT_BADFILE:
 		return TROUBLE_CA_FILE;
 	case CURLE_SSL_CONNECT_ERROR:
-		curl_easy_getinfo(imap->easy, CURLINFO_SSL_VERIFYRESULT, &connected);
-		return connected != X509_V_OK ? certificate_cause(imap) : TROUBLE_TLS_ON_PLAIN;
+		return TROUBLE_TLS_ON_PLAIN;
 	case CURLE_USE_SSL_FAILED:
 		return TROUBLE_NO_STARTTLS;
 	case CURLE_LOGIN_DENIED:
@@ -251,11 +250,11 @@ static enum trouble_cause certificate_cause(struct imap *imap)
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
 		return TROUBLE_CERT_UNKNOWN_CA;
-	case X509_V_OK:
 	case X509_V_ERR_HOSTNAME_MISMATCH:
-		return TROUBLE_CERT_HOST; /* the chain is good: libcurl compares the name itself */
+		return TROUBLE_CERT_HOST;
 	default:
-		return TROUBLE_CERT_OTHER;
+		/* libcurl compares the name itself, and before it looks at the chain. */
+		return str_find_nocase(str_of(imap->error), STR("host name"), 0) >= 0 ? TROUBLE_CERT_HOST : TROUBLE_CERT_OTHER;
 	}
 }
 

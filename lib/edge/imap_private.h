@@ -43,7 +43,7 @@ struct imap {
 	uint32_t capabilities;
 	uint32_t tags;
 	char error[CURL_ERROR_SIZE];
-	bool is_ready, is_paused, is_idling, is_closed, has_failed;
+	bool is_ready, is_idling, is_closed, has_failed;
 };
 
 /* From imap_hub.c to imap.c: logged in, the socket is ours. */

@@ -11,9 +11,9 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "base/uuid.h"
+#include "mail/thread_hint.h"
 
 #define MAIL_RECEIVED_TYPE "mailcase.mail.received.v1"
-#define THREAD_HINT_LEN 16
 
 struct mail_received {
 	struct intake_id intake;

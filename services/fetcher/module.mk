@@ -1,0 +1,2 @@
+PROGRAMS += fetcher
+fetcher_SRCS := $(sort $(wildcard services/fetcher/*.c))

@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a session does while SYNCING: list above the cursor, ask for mails in batches, gather them, store them in order.
+ */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/vec.h"
+#include "mailbox_session.h"
+
+#include "base/banned.h"
+
+#define FLIGHTS_MAX 2
+#define LIST_DIRECTLY 1000    /* more than so many new mails are searched first, and listed in windows of so many */
+#define SMALL_BATCH (64 * 1024) /* needs no leave: one slow giant must not keep small mails waiting */
+#define COUNT_AGAIN_MS 100
+#define REFUSALS_MAX 3
+
+static struct metric intake_total = METRIC_COUNTER("mailcase_fetcher_mails_total", "ledger rows written", "state");
+static struct metric intake_bytes = METRIC_COUNTER("mailcase_fetcher_bytes_total", "bytes of mail stored", NULL);
+static struct metric store_time = METRIC_HISTOGRAM("mailcase_fetcher_store_seconds", "from fetched to durable", NULL);
+
+static void list_more(struct mailbox_session *session);
+static void take_listed(struct mailbox_session *session, const struct imap_fetch *fetch);
+static void take_found(struct mailbox_session *session, const struct imap_reply *reply);
+static void look_up_known(struct mailbox_session *session);
+static int build_known(struct db_job *job, struct db *db, struct arena *arena, struct err *err);
+static void known_found(struct db_job *job, const struct err *err, const char *sqlstate);
+static void ask_for_batches(struct mailbox_session *session);
+static bool ask_for_batch(struct mailbox_session *session);
+static void send_fetch(struct mailbox_session *session, struct flight *flight, struct str set, enum fetch_kind kind);
+static void take_mail(struct mailbox_session *session, const struct imap_fetch *fetch);
+static void fetch_answered(struct mailbox_session *session, struct flight *flight, const struct imap_reply *reply);
+static bool retry_missing(struct mailbox_session *session, struct flight *flight, const struct imap_reply *reply);
+static void store_next(struct mailbox_session *session);
+static int build_store(struct db_job *job, struct db *db, struct arena *arena, struct err *err);
+static void stored(struct db_job *job, const struct err *err, const char *sqlstate);
+static int build_waiting(struct db_job *job, struct db *db, struct arena *arena, struct err *err);
+static void waiting_counted(struct db_job *job, const struct err *err, const char *sqlstate);
+static void drop_flight(struct mailbox_session *session);
+
+void session_sync_init(struct mailbox_session *session)
+{
+	session->flights_end = &session->flights;
+	session->store_job = (struct db_job){ .build = build_store, .done = stored, .self = session };
+	session->known_job = (struct db_job){ .build = build_known, .done = known_found, .self = session };
+	session->waiting_job = (struct db_job){ .build = build_waiting, .done = waiting_counted, .self = session };
+}
+
+void session_sync(struct mailbox_session *session)
+{
+	uint32_t more = session->exists > session->synced_exists ? session->exists - session->synced_exists : 0;
+	bool has_esearch = imap_capabilities(session->imap) & IMAP_CAP_ESEARCH;
+	char command[100];
+
+	session->state = SESSION_SYNCING;
+	session->is_dirty = false;
+	session->synced_exists = session->exists;
+	if (more <= LIST_DIRECTLY) {
+		list_more(session);
+		return;
+	}
+	snprintf(command, sizeof command, "UID SEARCH %sUID %lld:*", has_esearch ? "RETURN (ALL) " : "",
+	         (long long)session->listed_to + 1);
+	session->is_listing = true;
+	imap_command(session->imap, COMMAND_SEARCH, str_of(command));
+}
+
+/* The next window of what was found, or everything above what is listed. */
+static void list_more(struct mailbox_session *session)
+{
+	bool rereads = session->listed_to + 1 < session->reread_until;
+	struct buf command;
+
+	buf_init(&command, 64 * 1024);
+	buf_add_text(&command, "UID FETCH ");
+	if (session->range_count == 0) {
+		buf_addf(&command, "%lld:*", (long long)session->listed_to + 1);
+	} else {
+		uint32_t room = LIST_DIRECTLY;
+		size_t used = 0;
+		while (used < session->range_count && room > 0 && command.len < 900) {
+			struct imap_range *range = &session->ranges[used];
+			uint32_t last = range->last - range->first < room ? range->last : range->first + room - 1;
+			buf_addf(&command, "%s%u:%u", used ? "," : "", range->first, last);
+			room -= last - range->first + 1;
+			if (last == range->last)
+				used++;
+			else
+				range->first = last + 1;
+		}
+		session->range_count -= used;
+		memmove(session->ranges, session->ranges + used, session->range_count * sizeof *session->ranges);
+	}
+	buf_add_text(&command, " (UID RFC822.SIZE INTERNALDATE");
+	buf_add_text(&command, rereads ? " BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])" : ")");
+	session->is_listing = true;
+	imap_command(session->imap, COMMAND_LIST, buf_str(&command));
+	buf_done(&command);
+}
+
+static void take_body(struct mailbox_session *session, char **out, size_t *out_len)
+{
+	*out = session->body;
+	*out_len = session->body_len;
+	session->body = NULL;
+	session->body_len = 0;
+}
+
+void session_sync_reply(struct mailbox_session *session, const struct imap_reply *reply)
+{
+	if (session->state == SESSION_SYNCING && reply->kind == IMAP_SEARCH)
+		take_found(session, reply);
+	else if (session->state == SESSION_SYNCING && reply->kind == IMAP_FETCH && reply->fetch.uid > 0) {
+		if (reply->fetch.bodies > 0 && session->flights)
+			take_mail(session, &reply->fetch);
+		if (reply->fetch.has_size && reply->fetch.uid > session->listed_to)
+			take_listed(session, &reply->fetch);
+	}
+	free(session->body); /* nobody wanted it */
+	session->body = NULL;
+	session->body_len = 0;
+}
+
+static void take_found(struct mailbox_session *session, const struct imap_reply *reply)
+{
+	free(session->ranges);
+	session->ranges = xcalloc(reply->range_count + 1, sizeof *session->ranges);
+	session->range_count = 0;
+	for (size_t i = 0; i < reply->range_count; i++) {
+		struct imap_range range = reply->ranges[i];
+		if (range.last <= session->listed_to)
+			continue; /* n:* always holds the last mail */
+		if (range.first <= session->listed_to)
+			range.first = (uint32_t)session->listed_to + 1;
+		session->ranges[session->range_count++] = range;
+	}
+}
+
+/* A server may list in any order: the items are sorted when the listing is complete. */
+static void take_listed(struct mailbox_session *session, const struct imap_fetch *fetch)
+{
+	if (session->item_count == session->item_room) {
+		session->item_room = session->item_room ? session->item_room * 2 : 16;
+		session->items = xrealloc(session->items, session->item_room * sizeof *session->items);
+		session->known = xrealloc(session->known, session->item_room * sizeof *session->known);
+		session->header_ids = xrealloc(session->header_ids, session->item_room * sizeof *session->header_ids);
+	}
+	size_t at = session->item_count;
+	while (at > session->known_checked && session->items[at - 1].uid > fetch->uid)
+		at--;
+	if (at > session->known_checked && session->items[at - 1].uid == fetch->uid)
+		return;
+	memmove(session->items + at + 1, session->items + at, (session->item_count - at) * sizeof *session->items);
+	memmove(session->header_ids + at + 1, session->header_ids + at,
+	        (session->item_count - at) * sizeof *session->header_ids);
+	session->known[session->item_count] = (struct known_mail){ 0 };
+	session->items[at] = (struct fetch_item){
+		.uid = fetch->uid, .size = (int64_t)fetch->size, .date_us = fetch->has_date ? fetch->date_us : 0,
+		.kind = (int64_t)fetch->size > session->run->mailbox.size_limit ? FETCH_HEADER : FETCH_MAIL,
+	};
+	session->header_ids[at] = NULL;
+	session->item_count++;
+	if (fetch->bodies > 0 && session->body_len > 0) {
+		struct str id = fetch_message_id(str_span(session->body, session->body_len));
+		if (id.len > 0 && str_is_text(id)) {
+			session->header_ids[at] = xcalloc(1, id.len + 1);
+			memcpy(session->header_ids[at], id.at, id.len);
+		}
+	}
+}
+
+void session_sync_done(struct mailbox_session *session, int kind, const struct imap_reply *reply)
+{
+	if (session->state != SESSION_SYNCING)
+		return;
+	if (kind >= COMMAND_FETCH) {
+		for (struct flight *flight = session->flights; flight; flight = flight->next) {
+			if (flight->serial == kind - COMMAND_FETCH) {
+				fetch_answered(session, flight, reply);
+				return;
+			}
+		}
+		return;
+	}
+	if (reply->kind != IMAP_OK) {
+		session_trouble(session, TROUBLE_REFUSED_COMMAND, reply->text);
+		return;
+	}
+	if (kind == COMMAND_SEARCH && session->range_count > 0) {
+		list_more(session);
+		return;
+	}
+	session->is_listing = false;
+	if (session->item_count > 0 && session->items[session->item_count - 1].uid > session->listed_to)
+		session->listed_to = session->items[session->item_count - 1].uid;
+	if (session->noticed_at_us == 0)
+		session->noticed_at_us = clock_wall_us();
+	session_well(session);
+	session_sync_step(session);
+}
+
+void session_sync_step(struct mailbox_session *session)
+{
+	if (session->state != SESSION_SYNCING || session->is_listing)
+		return;
+	if (session->known_checked < session->item_count) {
+		look_up_known(session);
+		if (session->known_job.is_busy)
+			return;
+	}
+	ask_for_batches(session);
+	store_next(session);
+	if (session->state != SESSION_SYNCING || session->flights || session->item_count > 0)
+		return;
+	if (session->range_count > 0)
+		list_more(session);
+	else if (session->is_dirty) {
+		session->noticed_at_us = session->dirty_since_us;
+		session_sync(session);
+	} else
+		session_synced(session);
+}
+
+static void look_up_known(struct mailbox_session *session)
+{
+	bool any = false;
+
+	for (size_t i = session->known_checked; i < session->item_count; i++)
+		any |= session->header_ids[i] != NULL;
+	if (!any)
+		session->known_checked = session->item_count;
+	else if (!session->known_job.is_busy)
+		db_jobs_add(session->run->fetcher->jobs, &session->known_job);
+}
+
+static int build_known(struct db_job *job, struct db *db, struct arena *arena, struct err *err)
+{
+	struct mailbox_session *session = job->self;
+	struct str *ids = ARENA_ARRAY(arena, struct str, session->item_count);
+
+	for (size_t i = 0; i < session->item_count; i++)
+		ids[i] = session->header_ids[i] ? str_of(session->header_ids[i]) : STR_NULL;
+	return intake_queue_known(db, arena, &session->folder, ids, session->items, session->item_count, &session->result,
+	                          err);
+}
+
+static void known_found(struct db_job *job, const struct err *err, const char *sqlstate)
+{
+	struct mailbox_session *session = job->self;
+
+	(void)sqlstate;
+	if (session->state != SESSION_SYNCING) {
+		mailbox_run_free_if_done(session->run);
+		return;
+	}
+	if (err) {
+		session_trouble(session, TROUBLE_SERVER_BUSY, str_of(err->text));
+		return;
+	}
+	for (int row = 0; row < db_rows(session->result); row++) {
+		size_t i = (size_t)db_int(session->result, row, 0) - 1;
+		session->items[i].kind = FETCH_KNOWN;
+		session->known[i].message.id = db_uuid(session->result, row, 1);
+		session->known[i].case_file.id = db_uuid(session->result, row, 2);
+	}
+	db_result_done(&session->result);
+	session->known_checked = session->item_count;
+	session_sync_step(session);
+}
+
+static void ask_for_batches(struct mailbox_session *session)
+{
+	size_t flights = 0;
+
+	for (const struct flight *flight = session->flights; flight; flight = flight->next)
+		flights++;
+	while (flights < FLIGHTS_MAX && session->item_count > 0 && ask_for_batch(session))
+		flights++;
+}
+
+static bool ask_for_batch(struct mailbox_session *session)
+{
+	struct mailbox_run *run = session->run;
+	struct fetcher *fetcher = run->fetcher;
+	struct fetch_limits limits = { FETCH_BATCH_MAILS, FETCH_BATCH_BYTES, mailbox_run_credit(run) };
+	int64_t bytes;
+	size_t count = fetch_batch(session->items, session->item_count, &limits, &bytes);
+
+	if (count == 0) { /* no credit: count again, now or soon */
+		if (!session->waiting_job.is_busy && run->in_flight == 0)
+			db_jobs_add(fetcher->jobs, &session->waiting_job);
+		else if (!session->flights && !session->waiting_job.is_busy)
+			loop_timer_at(fetcher->loop, &session->timer, clock_mono_ms() + COUNT_AGAIN_MS);
+		return false;
+	}
+	if (bytes > SMALL_BATCH && fetcher->bytes_in_flight > 0 &&
+	    fetcher->bytes_in_flight + bytes > fetcher->conf->fetch_bytes) {
+		if (!session->flights)
+			loop_timer_at(fetcher->loop, &session->timer, clock_mono_ms() + COUNT_AGAIN_MS);
+		return false;
+	}
+	struct flight *flight = xcalloc(1, sizeof *flight);
+	struct buf set;
+	flight->batch = intake_batch_new(session->items, session->known, count);
+	flight->batch->bytes = bytes;
+	flight->batch->noticed_at_us = session->noticed_at_us;
+	flight->serial = session->serials++;
+	*session->flights_end = flight;
+	session->flights_end = &flight->next;
+	run->in_flight += (int64_t)count;
+	fetcher->bytes_in_flight += bytes;
+	buf_init(&set, 64 * 1024);
+	if (fetch_set(&set, session->items, count, FETCH_MAIL))
+		send_fetch(session, flight, buf_str(&set), FETCH_MAIL);
+	buf_reset(&set);
+	if (fetch_set(&set, session->items, count, FETCH_HEADER))
+		send_fetch(session, flight, buf_str(&set), FETCH_HEADER);
+	buf_done(&set);
+	flight->is_complete = flight->commands == 0;
+	for (size_t i = 0; i < count; i++)
+		free(session->header_ids[i]);
+	session->item_count -= count;
+	session->known_checked -= count;
+	memmove(session->items, session->items + count, session->item_count * sizeof *session->items);
+	memmove(session->known, session->known + count, session->item_count * sizeof *session->known);
+	memmove(session->header_ids, session->header_ids + count, session->item_count * sizeof *session->header_ids);
+	return true;
+}
+
+static void send_fetch(struct mailbox_session *session, struct flight *flight, struct str set, enum fetch_kind kind)
+{
+	struct buf command;
+
+	buf_init(&command, 64 * 1024);
+	buf_addf(&command, "UID FETCH %.*s (UID INTERNALDATE BODY.PEEK[%s])", STR_ARG(set),
+	         kind == FETCH_HEADER ? "HEADER" : "");
+	flight->commands++;
+	imap_command(session->imap, COMMAND_FETCH + flight->serial, buf_str(&command));
+	buf_done(&command);
+}
+
+static void take_mail(struct mailbox_session *session, const struct imap_fetch *fetch)
+{
+	for (struct flight *flight = session->flights; flight; flight = flight->next) {
+		for (size_t i = 0; i < flight->batch->count; i++) {
+			struct intake_entry *entry = &flight->batch->entries[i];
+			if (entry->item.uid != fetch->uid || entry->arrived || session->body_is_nil)
+				continue;
+			if (fetch->has_date)
+				entry->item.date_us = fetch->date_us;
+			if (session->body_dropped && entry->item.kind == FETCH_MAIL) {
+				/* Larger than the server had said: its header is asked for alone. */
+				entry->item.kind = FETCH_HEADER;
+				entry->item.size = session->run->mailbox.size_limit + 1;
+				return;
+			}
+			take_body(session, &entry->bytes, &entry->len);
+			if (!entry->bytes)
+				entry->bytes = xcalloc(1, 1); /* an empty mail is one too */
+			entry->sum = sha256_of(str_span(entry->bytes, entry->len));
+			entry->arrived = true;
+			return;
+		}
+	}
+}
+
+static void fetch_answered(struct mailbox_session *session, struct flight *flight, const struct imap_reply *reply)
+{
+	flight->commands--;
+	if (reply->kind != IMAP_OK) {
+		enum trouble_cause cause = mailbox_trouble_of(TROUBLE_REFUSED_COMMAND, reply->text).cause;
+		if (cause == TROUBLE_THROTTLED || cause == TROUBLE_TOO_MANY) {
+			session_trouble(session, cause, reply->text);
+			return;
+		}
+	}
+	if (flight->commands > 0 || retry_missing(session, flight, reply) || session->state != SESSION_SYNCING)
+		return;
+	flight->is_complete = true;
+	session_sync_step(session);
+}
+
+/* What was listed and did not come is asked for alone, once. If the server then says OK without it, it is gone; if it
+ * refuses, we come back later, and after three refusals of one UID go on without it. */
+static bool retry_missing(struct mailbox_session *session, struct flight *flight, const struct imap_reply *reply)
+{
+	for (size_t i = 0; i < flight->batch->count; i++) {
+		struct intake_entry *entry = &flight->batch->entries[i];
+		char uid[16];
+		if (entry->arrived)
+			continue;
+		if (!entry->retried) {
+			entry->retried = true;
+			snprintf(uid, sizeof uid, "%u", entry->item.uid);
+			send_fetch(session, flight, str_of(uid), entry->item.kind);
+			return true;
+		}
+		if (reply->kind != IMAP_OK) {
+			session->refusals = session->refused_uid == entry->item.uid ? session->refusals + 1 : 1;
+			session->refused_uid = entry->item.uid;
+			if (session->refusals < REFUSALS_MAX) {
+				session_trouble(session, TROUBLE_REFUSED_COMMAND, reply->text);
+				return true;
+			}
+		}
+		struct buf reason;
+		buf_init(&reason, 300);
+		buf_add_text(&reason, reply->kind == IMAP_OK ? "the server no longer has it" : "the server refuses it: ");
+		if (reply->kind != IMAP_OK)
+			buf_add_str(&reason, str_slice(reply->text, 0, 200));
+		entry->reason = xstrdup(reason.at);
+		buf_done(&reason);
+		entry->item.kind = FETCH_GONE;
+		entry->arrived = true;
+	}
+	return false;
+}
+
+static void store_next(struct mailbox_session *session)
+{
+	if (!session->flights || !session->flights->is_complete || session->store_job.is_busy)
+		return;
+	session->flights->batch->received_at_us = clock_wall_us();
+	db_jobs_add(session->run->fetcher->jobs, &session->store_job);
+}
+
+static int build_store(struct db_job *job, struct db *db, struct arena *arena, struct err *err)
+{
+	struct mailbox_session *session = job->self;
+
+	if (!mailbox_run_holds(session->run))
+		return err_set(err, ERR_PERM, "cannot store mail: the mailbox's lease is over");
+	if (session->checks_existing)
+		return intake_queue_existing(db, arena, &session->folder, session->flights->batch, &session->store_result, err);
+	return intake_queue(db, arena, &session->folder, session->flights->batch, &session->store_result, err);
+}
+
+static void count_stored(struct mailbox_session *session, const struct intake_batch *batch)
+{
+	static const char *const names[] = { [FETCH_MAIL] = "received", [FETCH_HEADER] = "quarantined",
+		                             [FETCH_KNOWN] = "duplicate", [FETCH_GONE] = "gone" };
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct intake_entry *entry = &batch->entries[i];
+		if (entry->is_stored)
+			continue;
+		metric_add(metric_label(&intake_total, names[entry->item.kind]), 1);
+		bytes += (int64_t)entry->len;
+	}
+	metric_add(metric_label(&intake_bytes, NULL), bytes);
+	metric_observe_us(metric_label(&store_time, NULL), clock_wall_us() - batch->received_at_us);
+	log_info("mail.received", LOG_UUID("mailbox", session->run->mailbox.id.id), LOG_UUID("folder", session->row->id.id),
+	         LOG_INT("mails", batch->count), LOG_INT("bytes", bytes), LOG_INT("last_uid", session->cursor.last_uid), LOG_END);
+}
+
+static void stored(struct db_job *job, const struct err *err, const char *sqlstate)
+{
+	struct mailbox_session *session = job->self;
+
+	/* Stored before, and the answer was lost: what the ledger has is left out. */
+	if (err && strcmp(sqlstate, SQLSTATE_EXISTS_ALREADY) == 0 && !session->checks_existing &&
+	    session->state != SESSION_CLOSED) {
+		session->checks_existing = true;
+		db_jobs_add(session->run->fetcher->jobs, &session->store_job);
+		return;
+	}
+	if (!err && session->checks_existing) {
+		session->checks_existing = false;
+		intake_mark_existing(session->flights->batch, session->store_result);
+		db_result_done(&session->store_result);
+		if (session->state != SESSION_CLOSED)
+			db_jobs_add(session->run->fetcher->jobs, &session->store_job);
+		else
+			mailbox_run_free_if_done(session->run);
+		return;
+	}
+	session->checks_existing = false;
+	if (!err) {
+		const struct intake_batch *batch = session->flights->batch;
+		session->run->waiting = db_int(session->store_result, 0, 0);
+		session->cursor.last_uid = batch->entries[batch->count - 1].item.uid;
+		service_wake_relay(session->run->fetcher->service);
+		count_stored(session, batch);
+	}
+	db_result_done(&session->store_result);
+	drop_flight(session);
+	if (session->state == SESSION_CLOSED)
+		mailbox_run_free_if_done(session->run);
+	else if (session->state != SESSION_SYNCING)
+		session_sync_drop(session);
+	else if (err)
+		session_trouble(session, TROUBLE_SERVER_BUSY, str_of(err->text));
+	else
+		session_sync_step(session);
+}
+
+static int build_waiting(struct db_job *job, struct db *db, struct arena *arena, struct err *err)
+{
+	struct mailbox_session *session = job->self;
+
+	return intake_queue_waiting(db, arena, &session->run->mailbox, &session->waiting_result, err);
+}
+
+static void waiting_counted(struct db_job *job, const struct err *err, const char *sqlstate)
+{
+	struct mailbox_session *session = job->self;
+	struct mailbox_run *run = session->run;
+
+	(void)sqlstate;
+	if (!err)
+		run->waiting = db_int(session->waiting_result, 0, 0);
+	db_result_done(&session->waiting_result);
+	if (session->state == SESSION_CLOSED)
+		mailbox_run_free_if_done(run);
+	else if (session->state == SESSION_SYNCING && mailbox_run_credit(run) > 0)
+		session_sync_step(session);
+	else if (session->state == SESSION_SYNCING)
+		loop_timer_at(run->fetcher->loop, &session->timer, clock_mono_ms() + COUNT_AGAIN_MS);
+}
+
+static void drop_flight(struct mailbox_session *session)
+{
+	struct flight *flight = session->flights;
+
+	session->flights = flight->next;
+	if (!session->flights)
+		session->flights_end = &session->flights;
+	session->run->in_flight -= (int64_t)flight->batch->count;
+	session->run->fetcher->bytes_in_flight -= flight->batch->bytes;
+	intake_batch_free(flight->batch);
+	free(flight);
+}
+
+/* A batch that is being stored stays until that has ended. */
+void session_sync_drop(struct mailbox_session *session)
+{
+	struct flight *storing = session->store_job.is_busy ? session->flights : NULL;
+
+	if (storing) {
+		session->flights = storing->next;
+		if (!session->flights)
+			session->flights_end = &session->flights;
+	}
+	while (session->flights)
+		drop_flight(session);
+	if (storing) {
+		storing->next = NULL;
+		session->flights = storing;
+		session->flights_end = &storing->next;
+	}
+	for (size_t i = 0; i < session->item_count; i++)
+		free(session->header_ids[i]);
+	free(session->items);
+	free(session->known);
+	free(session->header_ids);
+	free(session->ranges);
+	free(session->body);
+	session->items = NULL;
+	session->known = NULL;
+	session->header_ids = NULL;
+	session->ranges = NULL;
+	session->body = NULL;
+	session->item_count = session->item_room = session->known_checked = session->range_count = session->body_len = 0;
+	session->is_listing = session->is_dirty = false;
+}
+
+/* --- bodies as they come off the wire */
+
+static bool body_begins(void *self, uint64_t size, bool is_nil)
+{
+	struct mailbox_session *session = self;
+	uint64_t most = (uint64_t)session->run->mailbox.size_limit + SMALL_BATCH;
+
+	free(session->body);
+	session->body = NULL;
+	session->body_len = session->body_room = 0;
+	session->body_is_nil = is_nil;
+	session->body_dropped = size > most;
+	if (session->body_dropped || size == 0)
+		return false;
+	session->body = xmalloc((size_t)size);
+	session->body_room = (size_t)size;
+	return true;
+}
+
+static void body_comes(void *self, const char *at, size_t len)
+{
+	struct mailbox_session *session = self;
+
+	memcpy(session->body + session->body_len, at, len);
+	session->body_len += len;
+}
+
+static void body_ends(void *self)
+{
+	(void)self;
+}
+
+const struct imap_sink session_sink = { .begin = body_begins, .bytes = body_comes, .end = body_ends };
