@@ -241,7 +241,7 @@ static int queue_rows(const struct desk *desk, const struct letter *letter, stru
 		.case_id = row->id,
 		.tenant = desk->tenant,
 		.position = row->message_count + 1,
-		.matched_by = STR("person"),
+		.matched_by = row->version ? STR("person") : STR("opened"),
 	};
 	struct str normal = msgid_normal(desk->arena, letter->header_id);
 	struct message_ref_new ref = { message_ref_key(desk->tenant, row->group, normal), desk->tenant, row->id, done->message };

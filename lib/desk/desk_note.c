@@ -54,7 +54,7 @@ int desk_note_put(const struct desk *desk, const struct case_row *row, struct st
 		.case_id = row->id,
 		.tenant = desk->tenant,
 		.position = row->message_count + 1,
-		.matched_by = STR("person"),
+		.matched_by = row->version ? STR("person") : STR("opened"),
 	};
 
 	db_args_init(&args, desk->arena);

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""casectl before there is a case: schema, help, exit status, what people administer."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from harness.demo import SUPPORT, DemoDesk
+from harness.programs import program
+from harness.services import Installation
+
+
+@pytest.fixture(scope="module")
+def desk(postgres, tmp_path_factory):
+    with DemoDesk(postgres, tmp_path_factory.mktemp("casectl")) as made:
+        yield made
+
+
+def run(url, *args):
+    env = {"PATH": os.environ["PATH"], "MAILCASE_DATABASE_URL": url}
+    return subprocess.Popen([program("casectl"), *args], env=env, text=True, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_migrations_at_once_are_safe(postgres):
+    url = postgres.new_database()
+    runs = [run(url, "migrate", "--json") for _ in range(4)]
+    outputs = [p.communicate(timeout=60) for p in runs]
+    assert [p.returncode for p in runs] == [0] * 4, outputs
+    with postgres.connect(url) as db:
+        versions = [row[0] for row in db.execute("SELECT version FROM schema_version ORDER BY version")]
+    assert versions == list(range(1, len(versions) + 1))
+    # One of them did it all, the others found nothing to do.
+    assert sum('"from":0' in out for out, _ in outputs) == 1
+
+
+def test_a_failed_migration_leaves_nothing_behind(postgres):
+    url = postgres.new_database()
+    with postgres.connect(url) as db:
+        db.execute("CREATE TABLE mailbox_state (in_the_way integer)")
+    failed = run(url, "migrate")
+    _, words = failed.communicate(timeout=60)
+    assert failed.returncode == 1 and "migration 2" in words
+    with postgres.connect(url) as db:
+        assert db.execute("SELECT max(version) FROM schema_version").fetchone()[0] == 1
+        assert db.execute("SELECT to_regclass('mailbox')").fetchone()[0] is None
+        db.execute("DROP TABLE mailbox_state")
+    again = run(url, "migrate")
+    assert again.communicate(timeout=60) and again.returncode == 0
+
+
+def test_a_newer_schema_is_refused(postgres):
+    url = postgres.new_database()
+    assert run(url, "migrate").wait(60) == 0
+    with postgres.connect(url) as db:
+        db.execute("INSERT INTO schema_version (version, name) VALUES (9999, 'from_the_future')")
+    for command in (["migrate"], ["tenant", "list"]):
+        done = run(url, *command)
+        _, words = done.communicate(timeout=60)
+        assert done.returncode == 1 and "newer" in words and "9999" in words
+
+
+def test_an_older_schema_names_the_remedy(postgres):
+    done = run(postgres.new_database(), "tenant", "list")
+    _, words = done.communicate(timeout=60)
+    assert done.returncode == 1 and "casectl migrate" in words
+
+
+def commands():
+    """Every command, as --help tells them."""
+    def names(*args):
+        text = subprocess.run([program("casectl"), *args, "--help"], capture_output=True, text=True, check=True).stdout
+        block = re.split(r"\n(?:commands|verbs):\n", text)
+        return re.findall(r"^  ([a-z][a-z-]*)  +\S", block[1].split("\n\n")[0], re.M) if len(block) > 1 else []
+    for noun in names():
+        yield from [(noun, verb) for verb in names(noun)] or [(noun,)]
+
+
+def test_every_command_has_help_with_examples():
+    seen = list(commands())
+    assert ("case", "reply") in seen and ("migrate",) in seen and ("mailbox", "test") in seen and len(seen) > 40
+    for command in seen:
+        done = subprocess.run([program("casectl"), *command, "--help"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and not done.stderr, command
+        assert f"usage: casectl {' '.join(command)}" in done.stdout and "--json" in done.stdout
+        assert f"casectl {' '.join(command)}" in done.stdout.split("\nexamples:\n")[1], command
+
+
+@pytest.mark.parametrize("status, words, command", [
+    (2, "no command", ["nonsense"]),
+    (2, "no command", ["case", "nonsense"]),
+    (2, "takes N", ["case", "show"]),
+    (2, "no case number", ["case", "show", "many"]),
+    (2, "1 to 65535", ["mailbox", "set", SUPPORT, "--port", "0"]),
+    (2, "one of", ["mailbox", "set", SUPPORT, "--tls", "maybe"]),
+    (2, "--host is missing", ["mailbox", "add", "x@demo.example"]),
+    (2, "no mail address", ["mailbox", "show", "nobody"]),
+    (3, "no mailbox", ["mailbox", "show", "nobody@demo.example"]),
+    (3, "no case", ["case", "show", "4711"]),
+    (3, "no tenant", ["case", "list", "--tenant", "other"]),
+    (3, "no user", ["case", "close", "1", "--as", "nobody"]),
+    (3, "no such mail", ["where-is", "--message-id", "<none@nowhere.example>"]),
+    (4, "already", ["tenant", "add", "demo"]),
+    (4, "already", ["queue", "add", "support"]),
+    (4, "another machine", ["mailbox", "set", SUPPORT, "--host", "imap.example.org"]),
+    (4, "--as USER", ["case", "reply", "1", "--text", "x"]),
+    (4, "--as USER", ["case", "note", "1", "--text", "x"]),
+    (4, "--as USER", ["case", "assign", "1", "--to", "bo"]),
+    (4, "--as USER", ["case", "close", "1"]),
+])
+def test_exit_status_and_reason(desk, status, words, command):
+    done = desk.casectl(*command, check=False)
+    assert done.returncode == status, done.stderr
+    assert words in done.stderr
+
+
+def test_a_database_that_is_away_is_one_line(desk):
+    done = run("postgresql://nobody:verysecret@127.0.0.1:1/none", "case", "list")
+    _, words = done.communicate(timeout=60)
+    assert done.returncode == 1 and words.count("\n") == 1 and "verysecret" not in words
+
+
+def test_changing_a_mailbox_tells_the_fetchers(desk):
+    before = desk.rows("SELECT id, changed_at FROM mailbox")[0]
+    with desk.told("mailcase_mailbox") as heard:
+        desk.casectl("mailbox", "set", SUPPORT, "--poll", "7", "--folder", "INBOX", "--folder", "Ärger")
+    after = desk.rows("SELECT id, changed_at, poll_s FROM mailbox")[0]
+    assert heard == [str(before["id"])] and after["poll_s"] == 7 and after["changed_at"] > before["changed_at"]
+    shown = desk.casectl_json("mailbox", "show", SUPPORT)[0]
+    assert [f["name"] for f in shown["folder_list"] if f["active"]] == ["INBOX", "Ärger"]
+    assert {"state", "reason", "remedy", "last_success_at", "lease_owner", "waiting_list"} <= shown.keys()
+    desk.casectl("mailbox", "set", SUPPORT, "--folder", "INBOX")
+    shown = desk.casectl_json("mailbox", "show", SUPPORT)[0]
+    assert [f["name"] for f in shown["folder_list"] if f["active"]] == ["INBOX"]
+
+
+def test_secrets_are_sealed_and_never_shown(desk):
+    sealed = [bytes(row["sealed"]) for row in desk.rows("SELECT sealed FROM credential UNION ALL SELECT sealed FROM token_key")]
+    assert len(sealed) == 2 and not any(b"secret" in row for row in sealed)
+    for command in (["mailbox", "show", SUPPORT], ["mailbox", "list"], ["outbound-mailbox", "show", "support"]):
+        assert "secret" not in desk.casectl(*command, "--json").stdout
+
+
+def test_another_key_cannot_open_them(desk):
+    other = desk.folder / "other.key"
+    desk.casectl("seal-key", "make", other)
+    assert other.stat().st_mode & 0o777 == 0o600
+    env = desk.env(MAILCASE_SEAL_KEY_FILE=str(other))
+    done = subprocess.run([program("casectl"), "mailbox", "test", SUPPORT], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "another key" in done.stderr
+
+
+def test_lists_have_json_and_columns(desk):
+    for noun, key in (("tenant", "name"), ("user", "login"), ("team", "name"), ("queue", "name"), ("mailbox", "address"),
+                      ("outbound-mailbox", "name")):
+        assert all(row[key] for row in desk.casectl_json(noun, "list"))
+        assert key.upper() in desk.casectl(noun, "list").stdout.splitlines()[0]
+    lags = desk.casectl_json("lag")
+    assert {"group", "topic", "partition", "lag"} <= lags[0].keys() and {row["group"] for row in lags} >= {"threader", "router"}
+    assert {row["check"] for row in desk.casectl_json("health", check=False)} >= {"database", "schema", "bus", "outbox"}
+
+
+def test_two_tenants_do_not_see_each_other(postgres, tmp_path):
+    with DemoDesk(postgres, tmp_path) as desk:
+        number = desk.new_case()
+        desk.casectl("tenant", "add", "other")
+        assert desk.casectl("case", "list", check=False).returncode == 2  # which one?
+        assert desk.casectl_json("case", "list", "--tenant", "other") == []
+        assert desk.casectl("case", "show", number, "--tenant", "other", check=False).returncode == 3
+        assert desk.casectl("case", "close", number, "--tenant", "other", "--as", "ada", check=False).returncode == 3
+        assert desk.casectl_json("case", "show", number, "--tenant", "demo")[0]["number"] == number
+
+
+def test_installing_twice_changes_nothing(postgres, tmp_path):
+    with Installation(postgres, tmp_path) as made:
+        before = made.rows("SELECT * FROM bus_position ORDER BY 1, 2, 3")
+        made.casectl("migrate")
+        made.casectl("topics")
+        assert made.rows("SELECT * FROM bus_position ORDER BY 1, 2, 3") == before
