@@ -21,7 +21,7 @@
 
 struct peer_conf {
 	char *mode, *group;
-	int64_t count, keys;
+	int64_t count, keys, pause_ms;
 };
 
 static const struct conf_setting settings[] = {
@@ -32,6 +32,8 @@ static const struct conf_setting settings[] = {
 	  .help = "produce: so many records; install: partitions" },
 	{ "MAILCASE_PEER_KEYS", CONF_INT, offsetof(struct peer_conf, keys), .def = "100", .min = 1, .max = 1000000,
 	  .help = "produce: of so many keys" },
+	{ "MAILCASE_PEER_PAUSE_MS", CONF_INT, offsetof(struct peer_conf, pause_ms), .def = "0", .min = 0, .max = 10000,
+	  .help = "produce: wait after each transaction; consume: between commit and confirm, where a crash makes repeats" },
 	{ 0 },
 };
 
@@ -41,6 +43,7 @@ static int trim(struct db *db, struct err *err);
 static int produce(struct service *service, struct db *db, const struct peer_conf *conf, struct err *err);
 static int produce_batch(struct db *db, struct arena *arena, int64_t keys, size_t count, struct err *err);
 static int consume(struct service *service, const struct peer_conf *conf, struct err *err);
+static void linger(struct turn *turn);
 static int apply(struct turn *turn, struct err *err);
 static int is_cured(struct turn *turn, struct str type, struct err *err);
 
@@ -111,6 +114,8 @@ static int produce(struct service *service, struct db *db, const struct peer_con
 		if (produce_batch(db, &arena, conf->keys, count, err) == 0) {
 			left -= (int64_t)count;
 			service_wake_relay(service);
+			if (conf->pause_ms)
+				service_wait(service, conf->pause_ms);
 			continue;
 		}
 		db_rollback(db);
@@ -163,8 +168,16 @@ static int produce_batch(struct db *db, struct arena *arena, int64_t keys, size_
 static int consume(struct service *service, const struct peer_conf *conf, struct err *err)
 {
 	static const char *const topics[] = { TOPIC_CASE_EVENTS, NULL };
-	struct turn_handler handler = { .group = conf->group, .topics = topics, .idle_ms = 1000, .apply = apply };
+	struct turn_handler handler = { .group = conf->group, .topics = topics, .idle_ms = 1000, .apply = apply,
+		                            .committed = linger };
 	return turn_loop(service, &handler, err);
+}
+
+static void linger(struct turn *turn)
+{
+	const struct peer_conf *conf = turn->service->own_conf;
+	if (conf->pause_ms)
+		service_wait(turn->service, conf->pause_ms);
 }
 
 static int apply(struct turn *turn, struct err *err)
