@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "bus_consumer_private.h"
+#include "bus_postgres.h"
 
 #include "base/banned.h"
 
@@ -32,26 +32,47 @@ static const char confirm_sql[] =
 static const char try_sql[] =
 	"UPDATE bus_position SET trying = $6 WHERE group_name = $1 AND owner = $2 AND topic = $3 AND partition = $4 AND epoch = $5";
 
-static int settle(struct bus_consumer *consumer, struct err *err);
-static int fetch(struct bus_consumer *consumer, struct arena *arena, size_t records, size_t bytes, struct bus_record **out,
+static struct bus_consumer *open_consumer(const struct bus_options *options, const char *group,
+                                          const char *const *topics, struct err *err);
+static void close_consumer(struct bus_consumer *base);
+static void abandon(struct bus_consumer *base);
+static int poll_records(struct bus_consumer *base, struct arena *arena, size_t records, size_t bytes, int wait_ms,
+                        int wake_fd, struct bus_record **out, size_t *out_count, bool *out_poisoned, struct err *err);
+static bool owns(struct bus_consumer *base, const struct bus_record *record);
+static int confirm(struct bus_consumer *base, size_t *out_lost, struct err *err);
+static void rewind_batch(struct bus_consumer *base);
+static int keep_alive(struct bus_consumer *base, struct err *err);
+static int settle(struct pg_consumer *consumer, struct err *err);
+static int fetch(struct pg_consumer *consumer, struct arena *arena, size_t records, size_t bytes, struct bus_record **out,
                  size_t *out_count, struct err *err);
-static int fetch_rows(struct bus_consumer *consumer, const struct holding *only, size_t records, struct db_result **out,
+static int fetch_rows(struct pg_consumer *consumer, const struct holding *only, size_t records, struct db_result **out,
                       struct err *err);
-static int record_trying(struct bus_consumer *consumer, struct holding *holding, struct err *err);
-static struct bus_record *read_records(struct bus_consumer *consumer, struct arena *arena, const struct db_result *rows,
+static int record_trying(struct pg_consumer *consumer, struct holding *holding, struct err *err);
+static struct bus_record *read_records(struct pg_consumer *consumer, struct arena *arena, const struct db_result *rows,
                                        size_t bytes, size_t *out_count);
-static int wait_for_records(struct bus_consumer *consumer, int64_t until_ms, int wake_fd, bool *out_woken, struct err *err);
+static int wait_for_records(struct pg_consumer *consumer, int64_t until_ms, int wake_fd, bool *out_woken, struct err *err);
 
-struct bus_consumer *bus_consumer_open(const struct bus_options *options, const char *group, const char *const *topics,
+const struct bus_ops bus_postgres_ops = {
+	.open = pg_bus_open,
+	.close = pg_bus_close,
+	.relay = pg_bus_relay,
+	.consumer_open = open_consumer,
+	.consumer_close = close_consumer,
+	.consumer_abandon = abandon,
+	.poll = poll_records,
+	.owns = owns,
+	.confirm = confirm,
+	.rewind = rewind_batch,
+	.keep_alive = keep_alive,
+};
+
+static struct bus_consumer *open_consumer(const struct bus_options *options, const char *group, const char *const *topics,
                                        struct err *err)
 {
-	if (options->engine != BUS_POSTGRES) {
-		err_set(err, ERR_FATAL, "cannot open the bus: this build has the postgres engine only; set MAILCASE_BUS=postgres");
-		return NULL;
-	}
-	struct bus_consumer *consumer = xcalloc(1, sizeof *consumer);
+	struct pg_consumer *consumer = xcalloc(1, sizeof *consumer);
 	char id[UUID_TEXT_LEN + 1];
 
+	consumer->base.ops = &bus_postgres_ops;
 	consumer->options = *options;
 	consumer->group = group;
 	consumer->topics = topics;
@@ -68,42 +89,41 @@ struct bus_consumer *bus_consumer_open(const struct bus_options *options, const 
 	/* Before the first scan: what comes after it wakes us. */
 	for (int i = 0; i < consumer->topics_len; i++)
 		if (db_listen(consumer->db, topics[i], err) < 0) {
-			bus_consumer_close(consumer);
+			abandon(&consumer->base);
 			return NULL;
 		}
-	return consumer;
+	return &consumer->base;
 }
 
-void bus_consumer_close(struct bus_consumer *consumer)
+static void close_consumer(struct bus_consumer *base)
 {
+	struct pg_consumer *consumer = (struct pg_consumer *)base;
 	struct err err = { 0 };
 
-	if (!consumer)
-		return;
 	arena_reset(&consumer->arena);
 	if (settle(consumer, &err) < 0 || bus_give_up_all(consumer, &err) < 0)
 		log_warn("bus.not_left", LOG_TEXT("group", consumer->group), LOG_ERR(&err), LOG_END);
-	bus_consumer_abandon(consumer);
+	abandon(base);
 }
 
-void bus_consumer_abandon(struct bus_consumer *consumer)
+static void abandon(struct bus_consumer *base)
 {
-	if (!consumer)
-		return;
+	struct pg_consumer *consumer = (struct pg_consumer *)base;
 	db_close(consumer->db);
 	arena_done(&consumer->arena);
 	free(consumer->held);
 	free(consumer);
 }
 
-int bus_poll(struct bus_consumer *consumer, struct arena *arena, size_t records, size_t bytes, int wait_ms, int wake_fd,
+static int poll_records(struct bus_consumer *base, struct arena *arena, size_t records, size_t bytes, int wait_ms, int wake_fd,
              struct bus_record **out, size_t *out_count, bool *out_poisoned, struct err *err)
 {
+	struct pg_consumer *consumer = (struct pg_consumer *)base;
 	int64_t until_ms = clock_mono_ms() + wait_ms;
 	bool is_woken = false;
 
 	arena_reset(&consumer->arena);
-	bus_rewind(consumer); /* a batch that was not confirmed comes again */
+	rewind_batch(base); /* a batch that was not confirmed comes again */
 	*out_poisoned = false;
 	*out_count = 0;
 	if (settle(consumer, err) < 0)
@@ -130,8 +150,9 @@ int bus_poll(struct bus_consumer *consumer, struct arena *arena, size_t records,
 	return 0;
 }
 
-bool bus_owns(struct bus_consumer *consumer, const struct bus_record *record)
+static bool owns(struct bus_consumer *base, const struct bus_record *record)
 {
+	struct pg_consumer *consumer = (struct pg_consumer *)base;
 	struct holding *holding = bus_holding(consumer, record->topic, record->partition);
 
 	if (!holding)
@@ -143,8 +164,9 @@ bool bus_owns(struct bus_consumer *consumer, const struct bus_record *record)
 	return false;
 }
 
-int bus_confirm(struct bus_consumer *consumer, size_t *out_lost, struct err *err)
+static int confirm(struct bus_consumer *base, size_t *out_lost, struct err *err)
 {
+	struct pg_consumer *consumer = (struct pg_consumer *)base;
 	struct db_result *rows CLEANUP(db_result_done) = NULL;
 	struct db_args args;
 	size_t n = 0, room = consumer->held_len + 1;
@@ -202,15 +224,17 @@ int bus_confirm(struct bus_consumer *consumer, size_t *out_lost, struct err *err
 	return 0;
 }
 
-void bus_rewind(struct bus_consumer *consumer)
+static void rewind_batch(struct bus_consumer *base)
 {
+	struct pg_consumer *consumer = (struct pg_consumer *)base;
 	for (size_t i = 0; i < consumer->held_len; i++)
 		consumer->held[i].delivered = consumer->held[i].next_offset;
 	consumer->has_batch = false;
 }
 
-int bus_keep_alive(struct bus_consumer *consumer, struct err *err)
+static int keep_alive(struct bus_consumer *base, struct err *err)
 {
+	struct pg_consumer *consumer = (struct pg_consumer *)base;
 	if (clock_mono_ms() < consumer->next_upkeep_ms)
 		return 0;
 	arena_reset(&consumer->arena);
@@ -224,7 +248,7 @@ int bus_keep_alive(struct bus_consumer *consumer, struct err *err)
 }
 
 /* After a failure: the connection again, and at once a look at what is still ours. */
-static int settle(struct bus_consumer *consumer, struct err *err)
+static int settle(struct pg_consumer *consumer, struct err *err)
 {
 	if (!consumer->is_unsettled)
 		return 0;
@@ -235,7 +259,7 @@ static int settle(struct bus_consumer *consumer, struct err *err)
 	return 0;
 }
 
-static int fetch(struct bus_consumer *consumer, struct arena *arena, size_t records, size_t bytes, struct bus_record **out,
+static int fetch(struct pg_consumer *consumer, struct arena *arena, size_t records, size_t bytes, struct bus_record **out,
                  size_t *out_count, struct err *err)
 {
 	*out_count = 0;
@@ -269,7 +293,7 @@ static int fetch(struct bus_consumer *consumer, struct arena *arena, size_t reco
 }
 
 /* Of one partition, or of all in an order that moves on by one each time. */
-static int fetch_rows(struct bus_consumer *consumer, const struct holding *only, size_t records, struct db_result **out,
+static int fetch_rows(struct pg_consumer *consumer, const struct holding *only, size_t records, struct db_result **out,
                       struct err *err)
 {
 	size_t count = only ? 1 : consumer->held_len;
@@ -296,7 +320,7 @@ static int fetch_rows(struct bus_consumer *consumer, const struct holding *only,
 	return 0;
 }
 
-static int record_trying(struct bus_consumer *consumer, struct holding *holding, struct err *err)
+static int record_trying(struct pg_consumer *consumer, struct holding *holding, struct err *err)
 {
 	struct db_args args;
 	int64_t noted;
@@ -315,7 +339,7 @@ static int record_trying(struct bus_consumer *consumer, struct holding *holding,
 }
 
 /* Up to `bytes` of values, at least one record; what is left comes with the next poll. */
-static struct bus_record *read_records(struct bus_consumer *consumer, struct arena *arena, const struct db_result *rows,
+static struct bus_record *read_records(struct pg_consumer *consumer, struct arena *arena, const struct db_result *rows,
                                        size_t bytes, size_t *out_count)
 {
 	size_t count = (size_t)db_rows(rows), total = 0, n = 0;
@@ -347,7 +371,7 @@ static struct bus_record *read_records(struct bus_consumer *consumer, struct are
 	return records;
 }
 
-static int wait_for_records(struct bus_consumer *consumer, int64_t until_ms, int wake_fd, bool *out_woken, struct err *err)
+static int wait_for_records(struct pg_consumer *consumer, int64_t until_ms, int wake_fd, bool *out_woken, struct err *err)
 {
 	bool is_notified = false;
 	int64_t now_ms = clock_mono_ms(), wait_ms = until_ms - now_ms;

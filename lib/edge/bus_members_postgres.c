@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "bus_consumer_private.h"
+#include "bus_postgres.h"
 
 #include "base/banned.h"
 
@@ -63,16 +63,16 @@ struct choice {
 	size_t len;
 };
 
-static int renew(struct bus_consumer *consumer, struct err *err);
-static int change_hands(struct bus_consumer *consumer, struct err *err);
-static int give_up(struct bus_consumer *consumer, const struct choice *given, struct err *err);
-static int take(struct bus_consumer *consumer, const struct choice *wanted, struct err *err);
+static int renew(struct pg_consumer *consumer, struct err *err);
+static int change_hands(struct pg_consumer *consumer, struct err *err);
+static int give_up(struct pg_consumer *consumer, const struct choice *given, struct err *err);
+static int take(struct pg_consumer *consumer, const struct choice *wanted, struct err *err);
 static void choice_init(struct choice *choice, struct arena *arena, size_t room);
 static void choose(struct choice *choice, struct str topic, int64_t partition, int64_t epoch);
-static int topic_index(const struct bus_consumer *consumer, struct str topic);
-static void topic_args(struct db_args *args, struct bus_consumer *consumer);
+static int topic_index(const struct pg_consumer *consumer, struct str topic);
+static void topic_args(struct db_args *args, struct pg_consumer *consumer);
 
-int bus_upkeep(struct bus_consumer *consumer, bool may_change_hands, struct err *err)
+int bus_upkeep(struct pg_consumer *consumer, bool may_change_hands, struct err *err)
 {
 	struct db_args args;
 	int64_t now_ms = clock_mono_ms();
@@ -93,7 +93,7 @@ int bus_upkeep(struct bus_consumer *consumer, bool may_change_hands, struct err 
 	return 0;
 }
 
-int bus_give_up_all(struct bus_consumer *consumer, struct err *err)
+int bus_give_up_all(struct pg_consumer *consumer, struct err *err)
 {
 	struct choice all;
 	struct db_args args;
@@ -110,7 +110,7 @@ int bus_give_up_all(struct bus_consumer *consumer, struct err *err)
 	return give_up(consumer, &all, err);
 }
 
-struct holding *bus_holding(struct bus_consumer *consumer, struct str topic, int64_t partition)
+struct holding *bus_holding(struct pg_consumer *consumer, struct str topic, int64_t partition)
 {
 	for (size_t i = 0; i < consumer->held_len; i++)
 		if (consumer->held[i].partition == partition && str_eq(str_of(consumer->topics[consumer->held[i].topic]), topic))
@@ -118,7 +118,7 @@ struct holding *bus_holding(struct bus_consumer *consumer, struct str topic, int
 	return NULL;
 }
 
-void bus_drop_lost(struct bus_consumer *consumer)
+void bus_drop_lost(struct pg_consumer *consumer)
 {
 	size_t kept = 0;
 
@@ -128,7 +128,7 @@ void bus_drop_lost(struct bus_consumer *consumer)
 	consumer->held_len = kept;
 }
 
-static int renew(struct bus_consumer *consumer, struct err *err)
+static int renew(struct pg_consumer *consumer, struct err *err)
 {
 	struct db_result *rows CLEANUP(db_result_done) = NULL;
 	struct db_args args;
@@ -161,8 +161,9 @@ static int renew(struct bus_consumer *consumer, struct err *err)
 	return 0;
 }
 
-/* Range: of each topic's n partitions, in order, the first members get one more where it does not come out even. */
-static int change_hands(struct bus_consumer *consumer, struct err *err)
+/* Every member computes the same deal for itself. Two that see different members for a moment do no harm: a partition is
+ * taken only when it is free or its owner has been silent. */
+static int change_hands(struct pg_consumer *consumer, struct err *err)
 {
 	struct db_result *members CLEANUP(db_result_done) = NULL, *positions CLEANUP(db_result_done) = NULL;
 	struct db_args args;
@@ -199,13 +200,13 @@ static int change_hands(struct bus_consumer *consumer, struct err *err)
 		int n = 0;
 		while (first + n < all && str_eq(db_str(positions, first + n, 0), topic))
 			n++;
-		int each = n / count, more = n % count;
-		int from = me * each + (me < more ? me : more), to = from + each + (me < more);
+		int32_t from, share;
+		bus_range(n, (size_t)count, (size_t)me, &from, &share);
 		for (int i = 0; i < n; i++) {
 			int64_t partition = db_int(positions, first + i, 1);
 			bool is_mine = db_bool(positions, first + i, 2), is_free = db_bool(positions, first + i, 3);
 			const struct holding *holding = bus_holding(consumer, topic, partition);
-			bool is_due = i >= from && i < to;
+			bool is_due = i >= from && i < from + share;
 			if (holding && !is_due)
 				choose(&given, topic, partition, holding->epoch);
 			else if (!holding && is_due && (is_free || is_mine))
@@ -220,7 +221,7 @@ static int change_hands(struct bus_consumer *consumer, struct err *err)
 	return wanted.len ? take(consumer, &wanted, err) : 0;
 }
 
-static int give_up(struct bus_consumer *consumer, const struct choice *given, struct err *err)
+static int give_up(struct pg_consumer *consumer, const struct choice *given, struct err *err)
 {
 	struct db_args args, tell;
 	bool *is_clean = ARENA_ARRAY(&consumer->arena, bool, given->len + 1);
@@ -252,7 +253,7 @@ static int give_up(struct bus_consumer *consumer, const struct choice *given, st
 	return 0;
 }
 
-static int take(struct bus_consumer *consumer, const struct choice *wanted, struct err *err)
+static int take(struct pg_consumer *consumer, const struct choice *wanted, struct err *err)
 {
 	struct db_result *rows CLEANUP(db_result_done) = NULL;
 	struct db_args args;
@@ -311,7 +312,7 @@ static void choose(struct choice *choice, struct str topic, int64_t partition, i
 	choice->epochs[choice->len++] = epoch;
 }
 
-static int topic_index(const struct bus_consumer *consumer, struct str topic)
+static int topic_index(const struct pg_consumer *consumer, struct str topic)
 {
 	for (int i = 0; i < consumer->topics_len; i++)
 		if (str_eq(str_of(consumer->topics[i]), topic))
@@ -320,7 +321,7 @@ static int topic_index(const struct bus_consumer *consumer, struct str topic)
 }
 
 /* $1 the group, $2 its topics. */
-static void topic_args(struct db_args *args, struct bus_consumer *consumer)
+static void topic_args(struct db_args *args, struct pg_consumer *consumer)
 {
 	struct str *names = ARENA_ARRAY(&consumer->arena, struct str, (size_t)consumer->topics_len);
 

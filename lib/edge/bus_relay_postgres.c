@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The producing side of the postgres engine: one statement moves a batch from the outbox to the log.
  */
-#include "bus.h"
+#include "bus_postgres.h"
 
 #include <stdlib.h>
 
 #include "base/banned.h"
 
-struct bus {
-	struct arena arena; /* of one bus_relay() */
+struct pg_bus {
+	struct bus base;
+	struct arena arena; /* of one relay() */
 };
 
 /* The lease's row, FOR SHARE: no other relay can take it until our commit, and a lost lease aborts all that follows.
@@ -17,8 +18,9 @@ static const char guard_sql[] =
 	"SELECT 1 / count(*) FROM (SELECT FROM lease"
 	" WHERE kind = 'relay' AND name = 'outbox' AND owner = $1 AND epoch = $2 FOR SHARE) AS held";
 
-/* Rows of a topic (or partition) that nobody has installed stay where they are: the outbox's age tells of them. Counters are locked in
- * (topic, partition) order and stay locked until commit, so offsets have no gaps and become visible in order. */
+/* Rows of a topic (or partition) that nobody has installed stay where they are: the outbox's age tells of them. Counters
+ * are locked in (topic, partition) order and stay locked until commit, so offsets have no gaps and become visible in
+ * order. */
 static const char move_sql[] =
 	"WITH moved AS ("
 	"  DELETE FROM outbox WHERE seq = ANY (ARRAY("
@@ -45,28 +47,29 @@ static const char move_sql[] =
 	") SELECT (SELECT count(*) FROM logged),"
 	"  (SELECT count(pg_notify(topic, '')) FROM (SELECT DISTINCT topic FROM logged) AS told)";
 
-struct bus *bus_open(const struct bus_options *options, struct err *err)
+struct bus *pg_bus_open(const struct bus_options *options, struct err *err)
 {
-	if (options->engine != BUS_POSTGRES) {
-		err_set(err, ERR_FATAL, "cannot open the bus: this build has the postgres engine only; set MAILCASE_BUS=postgres");
-		return NULL;
-	}
-	struct bus *bus = xcalloc(1, sizeof *bus);
+	struct pg_bus *bus = xcalloc(1, sizeof *bus);
+
+	(void)options;
+	(void)err;
+	bus->base.ops = &bus_postgres_ops;
 	arena_init(&bus->arena);
-	return bus;
+	return &bus->base;
 }
 
-void bus_close(struct bus *bus)
+void pg_bus_close(struct bus *base)
 {
-	if (!bus)
-		return;
+	struct pg_bus *bus = (struct pg_bus *)base;
+
 	arena_done(&bus->arena);
 	free(bus);
 }
 
-int bus_relay(struct bus *bus, struct db *relay_db, const char *owner, int64_t epoch, int limit, int *out_moved,
-              bool *out_lost_lease, struct err *err)
+int pg_bus_relay(struct bus *base, struct db *relay_db, const char *owner, int64_t epoch, int limit, int *out_moved,
+                 bool *out_lost_lease, struct err *err)
 {
+	struct pg_bus *bus = (struct pg_bus *)base;
 	struct db_result *rows CLEANUP(db_result_done) = NULL;
 	struct db_args guard, move;
 

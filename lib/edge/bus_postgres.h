@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bus_consumer_private - what the files of the postgres engine's consumer share; nobody else includes it
+ * bus_postgres - what the files of the postgres engine share; nobody else includes it
  */
-#ifndef MAILCASE_BUS_CONSUMER_PRIVATE_H
-#define MAILCASE_BUS_CONSUMER_PRIVATE_H
+#ifndef MAILCASE_BUS_POSTGRES_H
+#define MAILCASE_BUS_POSTGRES_H
 
-#include "bus.h"
+#include "bus_engine.h"
 
 /* So many records are tried one by one after a crash: the batch that may have held the culprit. */
 #define BUS_SINGLY 200
@@ -24,7 +24,8 @@ struct holding {
 	bool is_lost;
 };
 
-struct bus_consumer {
+struct pg_consumer {
+	struct bus_consumer base;
 	struct db *db;
 	struct bus_options options;
 	const char *group;
@@ -42,14 +43,20 @@ struct bus_consumer {
 	int64_t next_upkeep_ms;
 };
 
+/* The relay's side (bus_relay_postgres.c). */
+struct bus *pg_bus_open(const struct bus_options *options, struct err *err);
+void pg_bus_close(struct bus *base);
+int pg_bus_relay(struct bus *base, struct db *relay_db, const char *owner, int64_t epoch, int limit, int *out_moved,
+                 bool *out_lost_lease, struct err *err) MUST_CHECK;
+
 /* Membership and leases. `may_change_hands`: no batch is in hand, so partitions may be given up and taken. */
-int bus_upkeep(struct bus_consumer *consumer, bool may_change_hands, struct err *err) MUST_CHECK;
-int bus_give_up_all(struct bus_consumer *consumer, struct err *err) MUST_CHECK;
+int bus_upkeep(struct pg_consumer *consumer, bool may_change_hands, struct err *err) MUST_CHECK;
+int bus_give_up_all(struct pg_consumer *consumer, struct err *err) MUST_CHECK;
 
 /* NULL where it is not ours. */
-struct holding *bus_holding(struct bus_consumer *consumer, struct str topic, int64_t partition);
+struct holding *bus_holding(struct pg_consumer *consumer, struct str topic, int64_t partition);
 
 /* Forget what is lost; keeps the order. */
-void bus_drop_lost(struct bus_consumer *consumer);
+void bus_drop_lost(struct pg_consumer *consumer);
 
 #endif
