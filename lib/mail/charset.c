@@ -5,175 +5,10 @@
 #include <iconv.h>
 #include <uchardet/uchardet.h>
 
+#include "mail/charset_names.h"
 #include "mail/model.h"
 
 #include "base/banned.h"
-
-struct alias {
-	const char *name; /* lower case, without "-", "_", ".", ":" and blanks */
-	const char *iconv;
-};
-
-/* Where the WHATWG encoding standard reads a label as the superset that the senders meant, so do we.
- * EUC-JP-MS/7 is ours: ISO-2022-JP with the characters of Windows, which glibc's converter refuses. */
-static const struct alias aliases[] = {
-	{ "", "" },
-	{ "646", "CP1252" },
-	{ "ansix31101983", "CP1252" },
-	{ "ansix341968", "CP1252" },
-	{ "ansix341986", "CP1252" },
-	{ "ascii", "CP1252" },
-	{ "autodetect", "" },
-	{ "big5", "BIG5-HKSCS" },
-	{ "big5hkscs", "BIG5-HKSCS" },
-	{ "chinesebig5", "BIG5-HKSCS" },
-	{ "cnbig5", "BIG5-HKSCS" },
-	{ "cngb", "GB18030" },
-	{ "cp1250", "CP1250" },
-	{ "cp1251", "CP1251" },
-	{ "cp1252", "CP1252" },
-	{ "cp1253", "CP1253" },
-	{ "cp1254", "CP1254" },
-	{ "cp1255", "CP1255" },
-	{ "cp1256", "CP1256" },
-	{ "cp1257", "CP1257" },
-	{ "cp1258", "CP1258" },
-	{ "cp437", "IBM437" },
-	{ "cp850", "IBM850" },
-	{ "cp852", "IBM852" },
-	{ "cp855", "IBM855" },
-	{ "cp858", "IBM858" },
-	{ "cp862", "IBM862" },
-	{ "cp866", "IBM866" },
-	{ "cp874", "CP874" },
-	{ "cp932", "CP932" },
-	{ "cp936", "GB18030" },
-	{ "cp949", "CP949" },
-	{ "cp950", "BIG5-HKSCS" },
-	{ "csbig5", "BIG5-HKSCS" },
-	{ "cseuckr", "CP949" },
-	{ "csgb2312", "GB18030" },
-	{ "csiso2022jp", "EUC-JP-MS/7" },
-	{ "csisolatin1", "CP1252" },
-	{ "csisolatin2", "ISO-8859-2" },
-	{ "csisolatin5", "CP1254" },
-	{ "cskoi8r", "KOI8-R" },
-	{ "csksc56011987", "CP949" },
-	{ "csshiftjis", "CP932" },
-	{ "default", "" },
-	{ "eucjp", "EUC-JP-MS" },
-	{ "euckr", "CP949" },
-	{ "euctw", "EUC-TW" },
-	{ "gb18030", "GB18030" },
-	{ "gb2312", "GB18030" },
-	{ "gb231280", "GB18030" },
-	{ "gbk", "GB18030" },
-	{ "georgianps", "GEORGIAN-PS" },
-	{ "ibm437", "IBM437" },
-	{ "ibm850", "IBM850" },
-	{ "ibm852", "IBM852" },
-	{ "ibm855", "IBM855" },
-	{ "ibm858", "IBM858" },
-	{ "ibm862", "IBM862" },
-	{ "ibm866", "IBM866" },
-	{ "iso10646ucs2", "UTF-16" },
-	{ "iso2022cn", "ISO-2022-CN" },
-	{ "iso2022jp", "EUC-JP-MS/7" },
-	{ "iso2022jp1", "EUC-JP-MS/7" },
-	{ "iso2022jp2", "ISO-2022-JP-2" },
-	{ "iso2022jp3", "EUC-JP-MS/7" },
-	{ "iso2022kr", "ISO-2022-KR" },
-	{ "iso646us", "CP1252" },
-	{ "iso88591", "CP1252" },
-	{ "iso885910", "ISO-8859-10" },
-	{ "iso885911", "CP874" },
-	{ "iso885913", "ISO-8859-13" },
-	{ "iso885914", "ISO-8859-14" },
-	{ "iso885915", "ISO-8859-15" },
-	{ "iso885916", "ISO-8859-16" },
-	{ "iso885911987", "CP1252" },
-	{ "iso88592", "ISO-8859-2" },
-	{ "iso88593", "ISO-8859-3" },
-	{ "iso88594", "ISO-8859-4" },
-	{ "iso88595", "ISO-8859-5" },
-	{ "iso88596", "ISO-8859-6" },
-	{ "iso88597", "ISO-8859-7" },
-	{ "iso88598", "ISO-8859-8" },
-	{ "iso88598e", "ISO-8859-8" },
-	{ "iso88598i", "ISO-8859-8" },
-	{ "iso88599", "CP1254" },
-	{ "johab", "JOHAB" },
-	{ "koi8", "KOI8-R" },
-	{ "koi8r", "KOI8-R" },
-	{ "koi8ru", "KOI8-U" },
-	{ "koi8t", "KOI8-T" },
-	{ "koi8u", "KOI8-U" },
-	{ "korean", "CP949" },
-	{ "ksc5601", "CP949" },
-	{ "ksc56011987", "CP949" },
-	{ "ksc56011989", "CP949" },
-	{ "l1", "CP1252" },
-	{ "l2", "ISO-8859-2" },
-	{ "latin1", "CP1252" },
-	{ "latin2", "ISO-8859-2" },
-	{ "latin5", "CP1254" },
-	{ "latin9", "ISO-8859-15" },
-	{ "mac", "MACINTOSH" },
-	{ "maccyrillic", "MAC-CYRILLIC" },
-	{ "macintosh", "MACINTOSH" },
-	{ "macroman", "MACINTOSH" },
-	{ "mskanji", "CP932" },
-	{ "none", "" },
-	{ "shiftjis", "CP932" },
-	{ "sjis", "CP932" },
-	{ "sununi", "" },
-	{ "tcvn", "TCVN5712-1" },
-	{ "tcvn5712", "TCVN5712-1" },
-	{ "tis620", "CP874" },
-	{ "uhc", "CP949" },
-	{ "uft8", "UTF-8" },
-	{ "unicode11utf7", "UTF-7" },
-	{ "unicode11utf8", "UTF-8" },
-	{ "unicode20utf8", "UTF-8" },
-	{ "unicodefffe", "UTF-16BE" },
-	{ "unknown", "" },
-	{ "unknown8bit", "" },
-	{ "us", "CP1252" },
-	{ "usascii", "CP1252" },
-	{ "utf16", "UTF-16" },
-	{ "utf16be", "UTF-16BE" },
-	{ "utf16le", "UTF-16LE" },
-	{ "utf32", "UTF-32" },
-	{ "utf32be", "UTF-32BE" },
-	{ "utf32le", "UTF-32LE" },
-	{ "utf7", "UTF-7" },
-	{ "utf8", "UTF-8" },
-	{ "viscii", "VISCII" },
-	{ "windows1250", "CP1250" },
-	{ "windows1251", "CP1251" },
-	{ "windows1252", "CP1252" },
-	{ "windows1253", "CP1253" },
-	{ "windows1254", "CP1254" },
-	{ "windows1255", "CP1255" },
-	{ "windows1256", "CP1256" },
-	{ "windows1257", "CP1257" },
-	{ "windows1258", "CP1258" },
-	{ "windows31j", "CP932" },
-	{ "windows874", "CP874" },
-	{ "windows936", "GB18030" },
-	{ "windows949", "CP949" },
-	{ "x8bit", "" },
-	{ "xeucjp", "EUC-JP-MS" },
-	{ "xeuctw", "EUC-TW" },
-	{ "xgbk", "GB18030" },
-	{ "xmaccyrillic", "MAC-CYRILLIC" },
-	{ "xmacroman", "MACINTOSH" },
-	{ "xsjis", "CP932" },
-	{ "xunknown", "" },
-	{ "xuserdefined", "" },
-	{ "xwindows949", "CP949" },
-	{ "xxbig5", "BIG5-HKSCS" },
-};
 
 /* Charsets whose text has other than ASCII bytes for ASCII characters, or escapes made of ASCII. */
 static bool is_ascii_based(const char *iconv_name);
@@ -185,37 +20,9 @@ static const char *detect(struct str bytes);
 static struct str euc_of_iso2022jp(struct arena *arena, struct str bytes);
 
 /* One converter for each alias, opened at first use; two aliases of one charset have one each. */
-static _Thread_local iconv_t converters[ARRAY_LEN(aliases)];
-static _Thread_local bool converters_tried[ARRAY_LEN(aliases)];
+static _Thread_local iconv_t converters[CHARSET_NAMES_MOST];
+static _Thread_local bool converters_tried[CHARSET_NAMES_MOST];
 static _Thread_local uchardet_t detector;
-
-static const struct alias *find_alias(struct str name)
-{
-	char folded[32];
-	size_t len = 0;
-	name = str_trim(name);
-	for (size_t i = 0; i < name.len; i++) {
-		char c = name.at[i];
-		if (c >= 'A' && c <= 'Z')
-			c = (char)(c + ('a' - 'A'));
-		if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) {
-			if (len == sizeof(folded))
-				return NULL;
-			folded[len++] = c;
-		}
-	}
-	struct str key = { folded, len };
-	for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
-		if (str_eq(str_of(aliases[i].name), key))
-			return &aliases[i];
-	return NULL;
-}
-
-const char *charset_canonical(struct str name)
-{
-	const struct alias *alias = find_alias(name);
-	return alias ? alias->iconv : NULL;
-}
 
 struct str charset_to_utf8(struct arena *arena, struct str declared, struct str bytes, uint32_t *defects)
 {
@@ -276,10 +83,11 @@ struct str charset_to_utf8(struct arena *arena, struct str declared, struct str 
 
 int charset_preload(struct err *err)
 {
-	for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
-		if (aliases[i].iconv[0] && !strchr(aliases[i].iconv, '/') && converter(aliases[i].iconv) == (iconv_t)-1)
+	for (size_t i = 0; i < charset_names_len; i++)
+		if (charset_names[i].iconv[0] && !strchr(charset_names[i].iconv, '/') &&
+		    converter(charset_names[i].iconv) == (iconv_t)-1)
 			return err_set(err, ERR_FATAL, "cannot open the converter of %s: is gconv-modules-extra installed?",
-			               aliases[i].iconv);
+			               charset_names[i].iconv);
 	/* The detector allocates its tables at the first byte. */
 	detect(STR("\xe4\xf6\xfc wake up"));
 	return 0;
@@ -310,8 +118,8 @@ static bool looks_ascii(struct str bytes)
 
 static iconv_t converter(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(aliases); i++) {
-		if (strcmp(aliases[i].iconv, name) != 0)
+	for (size_t i = 0; i < charset_names_len; i++) {
+		if (strcmp(charset_names[i].iconv, name) != 0)
 			continue;
 		/* The first alias of a charset owns its converter. */
 		if (!converters_tried[i]) {

@@ -18,7 +18,8 @@
  * `bytes`. */
 struct str charset_to_utf8(struct arena *arena, struct str declared, struct str bytes, uint32_t *defects);
 
-/* The name that iconv knows, or NULL for a charset that we do not. "" for names that say nothing (unknown-8bit). */
+/* The name that iconv knows (see charset_names.c), or NULL for a charset that we do not know. "" for names that say
+ * nothing (unknown-8bit). */
 const char *charset_canonical(struct str name);
 
 /* Open every converter and wake the detector, for this thread. -1 (FATAL) naming the charset that is missing. */
