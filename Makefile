@@ -175,12 +175,18 @@ $(TEST_PROGRAM_FILES): %: %.o $(LIB)
 .PHONY: test-programs
 test-programs: $(TEST_PROGRAM_FILES) ## what the service tests drive
 
-.PHONY: all check unit layering headers lint format docs test run stop bench soak fuzz deps clean help programs
+.PHONY: all check golden golden-accept unit layering headers lint format docs test run stop bench soak fuzz deps clean help programs
 
 all: $(LIB) $(PURE) $(PROGRAM_FILES) ## build every program
 
-check: all $(TESTS) layering headers ## unit tests, layering, headers: seconds, no network
+check: all $(TESTS) golden layering headers ## unit tests, layering, headers: seconds, no network
 	@tests/unit/run.sh $(TESTS)
+
+golden: $(BUILD)/bin/casectl ## what we understand of the mails in tests/corpus
+	@tests/corpus/run.sh $<
+
+golden-accept: $(BUILD)/bin/casectl ## rewrite the expectations there; read the difference
+	@tests/corpus/run.sh $< accept
 
 layering: ## the arrows between the layers point down
 	@scripts/check-layering.sh

@@ -37,6 +37,7 @@ struct busy_socket {
 static struct imap_multi *multi_with_room(struct imap_hub *hub);
 static void take_messages(struct imap_multi *multi);
 static void login_ended(struct imap *imap, CURLcode code);
+static bool server_refused(const struct imap *imap);
 static enum trouble_cause cause_of(struct imap *imap, CURLcode code);
 static enum trouble_cause certificate_cause(struct imap *imap);
 static void set_options(struct imap *imap);
@@ -190,11 +191,19 @@ static void login_ended(struct imap *imap, CURLcode code)
 	}
 	enum trouble_cause cause = cause_of(imap, code);
 	struct str words = buf_str(&imap->words);
-	bool from_server = words.len > 0 && (code == CURLE_LOGIN_DENIED || code == CURLE_WEIRD_SERVER_REPLY ||
-	                                     code == CURLE_RECV_ERROR || code == CURLE_USE_SSL_FAILED);
-	if (!from_server)
+	bool from_server = code == CURLE_WEIRD_SERVER_REPLY || (code == CURLE_LOGIN_DENIED && server_refused(imap));
+	if (words.len == 0 || !from_server)
 		words = str_of(imap->error[0] ? imap->error : curl_easy_strerror(code));
 	imap_fail(imap, cause, words);
+}
+
+/* Where the server offers nothing that we have, libcurl gives up by itself and the last words are no refusal. */
+static bool server_refused(const struct imap *imap)
+{
+	struct str words = buf_str(&imap->words), tag, verdict;
+
+	return str_next(&words, ' ', &tag) && str_next(&words, ' ', &verdict) &&
+	       (str_eq_nocase(verdict, STR("NO")) || str_eq_nocase(verdict, STR("BAD")) || str_eq_nocase(verdict, STR("BYE")));
 }
 
 static enum trouble_cause cause_of(struct imap *imap, CURLcode code)
@@ -222,9 +231,7 @@ static enum trouble_cause cause_of(struct imap *imap, CURLcode code)
 	case CURLE_USE_SSL_FAILED:
 		return TROUBLE_NO_STARTTLS;
 	case CURLE_LOGIN_DENIED:
-		/* A server that offers nothing we can use is refused by libcurl itself, with the last words being the
-		 * capabilities. */
-		if (str_find_nocase(buf_str(&imap->words), STR("CAPABILITY "), 0) < 0)
+		if (server_refused(imap))
 			return TROUBLE_WRONG_PASSWORD;
 		return imap->capabilities & IMAP_CAP_LOGINDISABLED ? TROUBLE_LOGIN_DISABLED : TROUBLE_NO_MECHANISM;
 	case CURLE_WEIRD_SERVER_REPLY:

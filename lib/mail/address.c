@@ -136,6 +136,7 @@ static void read_quoted(struct reader *r)
 	char before = r->plain.len ? r->plain.at[r->plain.len - 1] : 0;
 	if (after == '@' || after == '.' || before == '.') {
 		buf_add(&r->plain, r->in.at + r->at, end + 1 - r->at);
+		r->has_quotes = true;
 	} else {
 		/* An address in quotes is meant as one where nothing else is. */
 		buf_add_str(&r->plain, inside);

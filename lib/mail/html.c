@@ -154,7 +154,10 @@ static void by_scan(struct arena *arena, struct str html, struct writer *w)
 		} else if (str_eq_nocase(piece.text, STR("td")) || str_eq_nocase(piece.text, STR("th"))) {
 			w->blank_waits = true;
 		} else {
+			bool is_pre = str_eq_nocase(piece.text, STR("pre"));
 			want_lines(w, lines_around(piece.text));
+			if (is_pre)
+				w->pre = piece.kind == HTML_OPEN;
 		}
 	}
 }

@@ -3,9 +3,10 @@
 
 #include "base/banned.h"
 
-enum { OPEN_MOST = 1024 };
+enum { OPEN_MOST = 1024, ATTRIBUTES_MOST = 128 };
 
 static bool is_one_of(struct str name, const char *const *names);
+static bool has_many_attributes(struct str inside);
 static uint32_t name_hash(struct str name);
 static size_t tag_end(struct str html, size_t at);
 static size_t put_utf8(char *out, uint32_t code);
@@ -47,6 +48,7 @@ bool html_scan_next(struct html_scan *scan, struct html_piece *out)
 		out->text = str_slice(html, name, name_end);
 		out->kind = next == '/' ? HTML_CLOSE : HTML_OPEN;
 		scan->at = tag_end(html, name_end);
+		out->inside = str_slice(html, name_end, scan->at);
 		if (out->kind == HTML_OPEN && is_one_of(out->text, raw_text)) {
 			/* Its content goes, up to the matching end tag. */
 			for (size_t at = scan->at;;) {
@@ -117,6 +119,8 @@ size_t html_scan_depth(struct str html, size_t most)
 	if (most > OPEN_MOST)
 		most = OPEN_MOST;
 	while (html_scan_next(&scan, &piece)) {
+		if (piece.kind == HTML_OPEN && has_many_attributes(piece.inside))
+			return most;
 		if (piece.kind == HTML_TEXT || is_one_of(piece.text, passing))
 			continue;
 		uint32_t hash = name_hash(piece.text);
@@ -145,6 +149,30 @@ size_t html_scan_depth(struct str html, size_t most)
 			return deepest;
 	}
 	return deepest;
+}
+
+/* Counts words outside quotes: at least as many as there are attributes. */
+static bool has_many_attributes(struct str inside)
+{
+	size_t words = 0;
+	bool in_word = false;
+	char quote = 0;
+	if (inside.len < ATTRIBUTES_MOST)
+		return false;
+	for (size_t i = 0; i < inside.len; i++) {
+		char c = inside.at[i];
+		if (quote) {
+			if (c == quote)
+				quote = 0, in_word = false;
+			continue;
+		}
+		if ((c == '"' || c == '\'') && i && inside.at[i - 1] == '=')
+			quote = c;
+		bool is_blank = strchr(" \t\r\n\f/", c) != NULL;
+		words += !is_blank && !in_word;
+		in_word = !is_blank;
+	}
+	return words > ATTRIBUTES_MOST;
 }
 
 static uint32_t name_hash(struct str name)

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 
 #include "base/banned.h"
 
@@ -232,22 +233,42 @@ static void scanned(struct db_job *job, const struct err *err, const char *sqlst
 		next_scan(roll, roll->scan_again ? 0 : SCAN_MS);
 }
 
+static struct str id_key(const struct uuid *id)
+{
+	return str_span((const char *)id->b, sizeof id->b);
+}
+
+static struct map runs_by_id(struct mailbox_roll *roll)
+{
+	struct map map;
+
+	map_init(&map, &roll->arena);
+	for (struct mailbox_run *run = roll->runs; run; run = run->next)
+		map_put(&map, id_key(&run->mailbox.id.id), run);
+	return map;
+}
+
 /* What was not renewed is another's, or will be. */
 static void look_at_leases(struct mailbox_roll *roll)
 {
+	struct map runs = runs_by_id(roll);
+
 	roll->renewed_ms = roll->asked_ms;
-	for (struct mailbox_run **link = &roll->runs; *link;) {
-		struct mailbox_run *run = *link;
-		bool is_ours = false;
-		for (int row = 0; row < db_rows(roll->renewed) && !is_ours; row++)
-			is_ours = str_eq(db_str(roll->renewed, row, 0), run->lease.name) &&
-			          db_int(roll->renewed, row, 1) == run->lease.epoch;
-		if (!is_ours) {
-			drop(roll, link, "taken by another");
+	for (struct mailbox_run *run = roll->runs; run; run = run->next)
+		run->is_wanted = false;
+	for (int row = 0; row < db_rows(roll->renewed); row++) {
+		struct uuid id;
+		struct mailbox_run *run = uuid_parse(db_str(roll->renewed, row, 0), &id) ? map_get(&runs, id_key(&id)) : NULL;
+		if (!run || db_int(roll->renewed, row, 1) != run->lease.epoch)
 			continue;
-		}
+		run->is_wanted = true;
 		run->lease.expires_mono_ms = roll->asked_ms + roll->fetcher->conf->lease_ms;
-		link = &run->next;
+	}
+	for (struct mailbox_run **link = &roll->runs; *link;) {
+		if ((*link)->is_wanted)
+			link = &(*link)->next;
+		else
+			drop(roll, link, "taken by another");
 	}
 }
 
@@ -260,16 +281,12 @@ static struct mailbox_run **find_run(struct mailbox_roll *roll, struct uuid id)
 	return link;
 }
 
-/* In how many scans, this one included, has nobody had the mailbox? */
-static unsigned count_scans(struct mailbox_roll *roll, struct uuid id, struct wanted *now, size_t *count)
+/* In how many scans, this one included, has nobody had the mailbox? Both lists are in the order of the ids. */
+static unsigned count_scans(struct mailbox_roll *roll, size_t *place, struct uuid id)
 {
-	unsigned scans = 1;
-
-	for (size_t i = 0; i < roll->waiting_count; i++)
-		if (uuid_eq(roll->waiting[i].id, id))
-			scans = roll->waiting[i].scans + 1;
-	now[(*count)++] = (struct wanted){ .id = id, .scans = scans };
-	return scans;
+	while (*place < roll->waiting_count && uuid_cmp(roll->waiting[*place].id, id) < 0)
+		(*place)++;
+	return *place < roll->waiting_count && uuid_eq(roll->waiting[*place].id, id) ? roll->waiting[*place].scans + 1 : 1;
 }
 
 static void look_at_mailboxes(struct mailbox_roll *roll)
@@ -278,7 +295,8 @@ static void look_at_mailboxes(struct mailbox_roll *roll)
 	int64_t fetchers = db_int(roll->fetchers, 0, 0);
 	size_t share = (size_t)((total + fetchers - 1) / (fetchers > 0 ? fetchers : 1));
 	struct wanted *now = xcalloc((size_t)total + 1, sizeof *now);
-	size_t now_count = 0, ours = 0;
+	size_t now_count = 0, place = 0, ours = 0;
+	struct map runs = runs_by_id(roll);
 
 	roll->take = ARENA_ARRAY(&roll->arena, struct uuid, (size_t)total + 1);
 	roll->release = ARENA_ARRAY(&roll->arena, struct uuid, roll->run_count + 1);
@@ -286,13 +304,14 @@ static void look_at_mailboxes(struct mailbox_roll *roll)
 		run->is_wanted = false;
 	for (int row = 0; row < total; row++) {
 		struct uuid id = db_uuid(roll->scanned, row, 0);
-		struct mailbox_run *run = *find_run(roll, id);
+		struct mailbox_run *run = map_get(&runs, id_key(&id));
 		if (run) {
 			run->is_wanted = ++ours <= share;
 			if (run->is_wanted && run->mailbox.changed_at_us != db_time(roll->scanned, row, 1))
 				roll->take[roll->take_count++] = id; /* loaded again, and started anew */
 		} else if (!db_bool(roll->scanned, row, 3)) {
-			unsigned scans = count_scans(roll, id, now, &now_count);
+			unsigned scans = count_scans(roll, &place, id);
+			now[now_count++] = (struct wanted){ .id = id, .scans = scans };
 			bool within_share = roll->run_count + roll->take_count < share;
 			if (roll->take_count < TAKE_MAX && (within_share || scans > LEFT_OVER_SCANS))
 				roll->take[roll->take_count++] = id;

@@ -21,12 +21,6 @@ static void on_ready(void *self);
 static void on_reply(void *self, const struct imap_reply *reply);
 static void on_done(void *self, int kind, const struct imap_reply *reply);
 static void on_failed(void *self, enum trouble_cause cause, struct str words);
-static void selected(struct mailbox_session *session);
-static int build_open(struct db_job *job, struct db *db, struct arena *arena, struct err *err);
-static void opened(struct db_job *job, const struct err *err, const char *sqlstate);
-static void search_floor(struct mailbox_session *session);
-static int build_cursor(struct db_job *job, struct db *db, struct arena *arena, struct err *err);
-static void cursor_set(struct db_job *job, const struct err *err, const char *sqlstate);
 
 struct mailbox_session *mailbox_session_new(struct mailbox_run *run, const struct mailbox_folder *row,
                                             const char *no_password)
@@ -40,8 +34,7 @@ struct mailbox_session *mailbox_session_new(struct mailbox_run *run, const struc
 		                                  .action_delay_s = run->fetcher->conf->action_delay_s };
 	session->health = (struct session_health){ .state = MAILBOX_STARTING };
 	session->timer = (struct loop_timer){ .fire = on_timer, .self = session };
-	session->open_job = (struct db_job){ .build = build_open, .done = opened, .self = session };
-	session->cursor_job = (struct db_job){ .build = build_cursor, .done = cursor_set, .self = session };
+	session_open_init(session);
 	session_sync_init(session);
 	server_action_init(session);
 	session->state = SESSION_BACKING_OFF;
@@ -197,10 +190,7 @@ static void on_reply(void *self, const struct imap_reply *reply)
 		session->exists -= session->exists > 0;
 		session->synced_exists -= session->synced_exists > 0;
 	} else if (reply->kind == IMAP_SEARCH && session->state == SESSION_FLOOR) {
-		uint32_t first = reply->min ? reply->min : reply->range_count > 0 ? reply->ranges[0].first : 0;
-		for (size_t i = 0; i < reply->range_count; i++)
-			first = reply->ranges[i].first < first ? reply->ranges[i].first : first;
-		session->floor_hit = first;
+		session_floor_found(session, reply);
 	} else {
 		session_sync_reply(session, reply);
 	}
@@ -217,17 +207,12 @@ static void on_done(void *self, int kind, const struct imap_reply *reply)
 		break;
 	case COMMAND_SELECT:
 		if (reply->kind == IMAP_OK)
-			selected(session);
+			session_opens(session);
 		else
 			session_trouble(session, TROUBLE_NO_FOLDER, reply->text);
 		break;
 	case COMMAND_FLOOR:
-		if (reply->kind != IMAP_OK) {
-			session_trouble(session, TROUBLE_REFUSED_COMMAND, reply->text);
-			break;
-		}
-		session->opening.floor_uid = fetch_floor(session->floor_hit, session->uidnext);
-		db_jobs_add(session->run->fetcher->jobs, &session->cursor_job);
+		session_floor_done(session, reply);
 		break;
 	case COMMAND_IDLE:
 		if (session->state == SESSION_RESTING && reply->kind != IMAP_OK) { /* then it is asked from time to time */
@@ -284,124 +269,6 @@ void session_trouble(struct mailbox_session *session, enum trouble_cause cause, 
 	loop_timer_stop(session->run->fetcher->loop, &session->actions_timer);
 	loop_timer_at(session->run->fetcher->loop, &session->timer, clock_mono_ms() + wait_ms);
 	mailbox_run_report(session->run);
-}
-
-static void selected(struct mailbox_session *session)
-{
-	if (session->uidvalidity == 0) {
-		session_trouble(session, TROUBLE_PROTOCOL, STR("the folder has no UIDVALIDITY"));
-		return;
-	}
-	session->folder.uidvalidity = session->uidvalidity;
-	session->state = SESSION_OPENING;
-	db_jobs_add(session->run->fetcher->jobs, &session->open_job);
-}
-
-static int build_open(struct db_job *job, struct db *db, struct arena *arena, struct err *err)
-{
-	struct mailbox_session *session = job->self;
-
-	if (!mailbox_run_holds(session->run))
-		return err_set(err, ERR_PERM, "cannot open a folder: the mailbox's lease is over");
-	return intake_queue_open(db, arena, &session->folder, &session->result, err);
-}
-
-/* A job that ended after its session: whoever waits for it looks again. */
-static bool is_late(struct mailbox_session *session, enum session_state expected, const struct err *err)
-{
-	if (session->state == SESSION_CLOSED) {
-		mailbox_run_free_if_done(session->run);
-		return true;
-	}
-	if (err && session->state == expected)
-		session_trouble(session, TROUBLE_SERVER_BUSY, str_of(err->text));
-	return err || session->state != expected;
-}
-
-static void opened(struct db_job *job, const struct err *err, const char *sqlstate)
-{
-	struct mailbox_session *session = job->self;
-	const struct mailbox *mailbox = &session->run->mailbox;
-
-	(void)sqlstate;
-	if (is_late(session, SESSION_OPENING, err))
-		return;
-	if (db_rows(session->result) == 0) {
-		session_trouble(session, TROUBLE_NO_FOLDER, STR("the folder's row is gone"));
-		return;
-	}
-	session->cursor = (struct fetch_cursor){ db_int(session->result, 0, 0), db_int(session->result, 0, 1),
-		                                 db_int(session->result, 0, 2) };
-	session->run->waiting = db_int(session->result, 0, 3);
-	session->reread_until = db_bool(session->result, 0, 4) ? (session->uidnext ? session->uidnext : INT64_MAX) : 0;
-	db_result_done(&session->result);
-	session->opening = fetch_open(&session->cursor, session->uidvalidity, session->uidnext, mailbox->start_from,
-	                              mailbox->start_date_us, mailbox->added_at_us);
-	if (session->opening.is_new_epoch)
-		log_warn("mailbox.uidvalidity_changed", LOG_UUID("mailbox", mailbox->id.id),
-		         LOG_UUID("folder", session->row->id.id), LOG_INT("from", session->cursor.uidvalidity),
-		         LOG_INT("to", session->uidvalidity), LOG_END);
-	switch (session->opening.kind) {
-	case OPEN_CONTINUE:
-		session->state = SESSION_SYNCING;
-		session->listed_to = session->cursor.last_uid;
-		session->synced_exists = 0;
-		session->noticed_at_us = 0;
-		session_sync(session);
-		break;
-	case OPEN_AT:
-		db_jobs_add(session->run->fetcher->jobs, &session->cursor_job);
-		break;
-	case OPEN_SEARCH:
-		search_floor(session);
-		break;
-	case OPEN_SESSION_ONLY:
-		session_trouble(session, TROUBLE_PROTOCOL, STR("the folder has no UIDVALIDITY"));
-		break;
-	}
-}
-
-static void search_floor(struct mailbox_session *session)
-{
-	bool has_esearch = imap_capabilities(session->imap) & IMAP_CAP_ESEARCH;
-	struct arena arena;
-
-	arena_init(&arena);
-	session->state = SESSION_FLOOR;
-	session->floor_hit = 0;
-	imap_command(session->imap, COMMAND_FLOOR,
-	             str_printf(&arena, "UID SEARCH %sSINCE %s", has_esearch ? "RETURN (MIN) " : "",
-	                        imap_day(&arena, session->opening.since_us)));
-	arena_done(&arena);
-}
-
-static int build_cursor(struct db_job *job, struct db *db, struct arena *arena, struct err *err)
-{
-	struct mailbox_session *session = job->self;
-
-	if (!mailbox_run_holds(session->run))
-		return err_set(err, ERR_PERM, "cannot begin a folder: the mailbox's lease is over");
-	return intake_queue_cursor(db, arena, &session->folder, session->opening.floor_uid, err);
-}
-
-static void cursor_set(struct db_job *job, const struct err *err, const char *sqlstate)
-{
-	struct mailbox_session *session = job->self;
-
-	(void)sqlstate;
-	if (is_late(session, session->state == SESSION_FLOOR ? SESSION_FLOOR : SESSION_OPENING, err))
-		return;
-	session->state = SESSION_OPENING;
-	session->cursor = (struct fetch_cursor){ session->uidvalidity, session->opening.floor_uid,
-		                                 session->opening.floor_uid - 1 };
-	log_info("mailbox.folder_begun", LOG_UUID("mailbox", session->run->mailbox.id.id),
-	         LOG_UUID("folder", session->row->id.id), LOG_INT("uidvalidity", session->uidvalidity),
-	         LOG_INT("floor_uid", session->opening.floor_uid), LOG_END);
-	session->state = SESSION_SYNCING;
-	session->listed_to = session->cursor.last_uid;
-	session->synced_exists = 0;
-	session->noticed_at_us = 0;
-	session_sync(session);
 }
 
 void session_well(struct mailbox_session *session)

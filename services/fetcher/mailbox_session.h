@@ -5,7 +5,8 @@
  *	any trouble -> BACKING_OFF -> CONNECTING
  *
  * SYNCING lists what is above the cursor and keeps two batches in flight; batches are stored in the order of their UIDs.
- * mailbox_session.c holds the life of the connection, session_sync.c what happens while SYNCING.
+ * mailbox_session.c holds the life of the connection, session_open.c how a folder begins, session_list.c and session_fetch.c
+ * what happens while SYNCING.
  */
 #ifndef MAILCASE_MAILBOX_SESSION_H
 #define MAILCASE_MAILBOX_SESSION_H
@@ -81,7 +82,7 @@ struct mailbox_session {
 	struct flight *flights, **flights_end;
 	int serials;
 	char *body;              /* the literal that is being received */
-	size_t body_len, body_room;
+	size_t body_len;
 	bool body_is_nil, body_dropped;
 	uint32_t refused_uid;
 	unsigned refusals;
@@ -115,6 +116,13 @@ void session_synced(struct mailbox_session *session);
 /* Wait for news. */
 void session_rest(struct mailbox_session *session);
 
+/* session_open.c: from SELECT to the first look. */
+void session_open_init(struct mailbox_session *session);
+void session_opens(struct mailbox_session *session);
+void session_floor_found(struct mailbox_session *session, const struct imap_reply *reply);
+void session_floor_done(struct mailbox_session *session, const struct imap_reply *reply);
+
+/* session_list.c */
 void session_sync_init(struct mailbox_session *session);
 /* Look for mail above the cursor. */
 void session_sync(struct mailbox_session *session);
@@ -124,6 +132,14 @@ void session_sync_reply(struct mailbox_session *session, const struct imap_reply
 void session_sync_done(struct mailbox_session *session, int kind, const struct imap_reply *reply);
 /* The connection is gone: forget what is not being stored. */
 void session_sync_drop(struct mailbox_session *session);
+
+/* session_fetch.c */
+void session_fetch_init(struct mailbox_session *session);
+void session_fetch_step(struct mailbox_session *session);
+void session_fetch_mail(struct mailbox_session *session, const struct imap_fetch *fetch);
+void session_fetch_answered(struct mailbox_session *session, int serial, const struct imap_reply *reply);
+void session_fetch_drop(struct mailbox_session *session);
+void session_body_drop(struct mailbox_session *session);
 extern const struct imap_sink session_sink;
 
 /* --- server_action.c */

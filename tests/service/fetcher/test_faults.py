@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults that only a server of our own making has."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from fetcher.scripted import ScriptedServer
+from fetcher.test_intake import mail
+from fetcher.test_trouble import wait_state
+from harness.wait import wait_until
+
+LEDGER = "SELECT uid, state, reason FROM intake ORDER BY uid"
+
+
+@pytest.fixture
+def server():
+    with ScriptedServer({1: mail(1), 2: mail(2), 3: mail(3)}) as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def box(server):
+    return SimpleNamespace(address="scripted@demo.example", password="secret",
+                           servers=SimpleNamespace(port={"imap": server.port}, ca_file=""))
+
+
+def ledger(fetching, count):
+    return [(r["uid"], r["state"]) for r in fetching.wait_rows(LEDGER, count=count)]
+
+
+def test_listed_but_never_delivered_is_gone_after_a_second_question(fetching, server, box):
+    server.hide.add(2)
+    fetching.add(box)
+    fetching.start("fetcher")
+    assert ledger(fetching, 3) == [(1, "received"), (2, "gone"), (3, "received")]
+    assert sum(c.startswith("UID FETCH 2 ") for c in server.commands) == 1
+    assert "no longer has it" in fetching.rows(LEDGER)[1]["reason"]
+
+
+def test_a_refused_mail_is_left_out_only_after_three_visits(fetching, server, box):
+    server.refuse[2] = "[UNAVAILABLE] UID FETCH Server error"
+    fetching.add(box)
+    fetching.start("fetcher")
+    assert ledger(fetching, 3) == [(1, "received"), (2, "gone"), (3, "received")]
+    assert "refuses it: UID FETCH Server error" in fetching.rows(LEDGER)[1]["reason"]
+    assert sum(c.startswith("UID FETCH 2 ") for c in server.commands) == 3
+
+
+def test_a_throttled_mailbox_waits_as_long_as_it_was_told(fetching, server, box):
+    server.refuse[1] = "Request is throttled. Suggested Backoff Time: 1500 milliseconds"
+    fetching.add(box)
+    fetching.start("fetcher")
+    wait_state(fetching, box, "backing_off", "slow down")
+    began = time.monotonic()
+    server.refuse.clear()
+    assert len(ledger(fetching, 3)) == 3
+    assert time.monotonic() - began > 0.5
+
+
+def test_answers_in_any_order_with_the_uid_last(fetching, server, box):
+    server.reverse = True
+    fetching.add(box)
+    fetching.start("fetcher")
+    assert ledger(fetching, 3) == [(n, "received") for n in (1, 2, 3)]
+    assert [bytes(r["bytes"]) for r in fetching.blobs()] == [server.mails[n] for n in (1, 2, 3)]
+
+
+def test_a_size_that_was_a_lie(fetching, server, box):
+    server.mails[2] = mail(2, size=200000)
+    server.sizes[2] = 100
+    fetching.add(box, "--size-limit", "10000")
+    fetching.start("fetcher")
+    assert ledger(fetching, 3) == [(1, "received"), (2, "quarantined"), (3, "received")]
+
+
+def test_many_sparse_mails_are_searched_and_listed_in_windows(fetching, server, box):
+    server.mails = {n * 1000: mail(n) for n in range(1, 2501)}
+    fetching.add(box, "--credit", "10000")
+    fetching.start("fetcher")
+    fetching.wait_rows("SELECT uid FROM intake", count=2500)
+    assert any(c.startswith("UID SEARCH") for c in server.commands)
+    assert max(map(len, server.commands)) < 1500
+
+
+def test_a_server_that_stops_answering_is_given_up(fetching, server, box):
+    server.deaf_to = "BODY.PEEK[]"
+    fetching.settings["MAILCASE_SILENCE_MS"] = "300"
+    fetching.add(box)
+    fetching.start("fetcher")
+    wait_state(fetching, box, "backing_off", "does not answer")
+    server.deaf_to = None
+    assert len(ledger(fetching, 3)) == 3
+
+
+def test_a_server_that_does_not_greet_is_given_up(fetching, server, box):
+    server.deaf_to = "CAPABILITY"
+    fetching.settings["MAILCASE_LOGIN_TIMEOUT_MS"] = "300"
+    fetching.add(box)
+    fetching.start("fetcher")
+    wait_state(fetching, box, "backing_off", "does not answer")
+
+
+@pytest.mark.parametrize("manners, state, reason", [
+    ({"garbage": "HTTP/1.1 400 Bad Request"}, "backing_off", "was no IMAP"),
+    ({"garbage": "* BYE going down"}, "backing_off", "ended the connection"),
+    ({"greeting": "* BYE overloaded"}, "backing_off", "ended the connection"),
+    ({"login_answer": "NO [UNAVAILABLE] try again later"}, "backing_off", "not available just now"),
+    ({"login_answer": "NO [ALERT] Too many simultaneous connections"}, "backing_off", "too many connections"),
+    ({"login_answer": "NO [AUTHENTICATIONFAILED] no"}, "auth_failed", "refused user name or password"),
+    ({"login_answer": "NO Application-specific password required"}, "auth_failed", "made for this program"),
+    ({"capabilities": "IMAP4rev1 LOGINDISABLED"}, "auth_failed", "takes no password"),
+    ({"capabilities": "IMAP4rev1 AUTH=XOAUTH2 LOGINDISABLED"}, "auth_failed", ""),
+])
+def test_refusals_are_understood(fetching, server, box, manners, state, reason):
+    for name, value in manners.items():
+        setattr(server, name, value)
+    fetching.add(box)
+    fetching.start("fetcher")
+    wait_state(fetching, box, state, reason)
+
+
+def test_without_idle_it_is_polled(fetching, server, box):
+    fetching.add(box, "--poll", "1")
+    fetching.start("fetcher")
+    assert len(ledger(fetching, 3)) == 3
+    wait_until(lambda: fetching.state(box)["state"] == "ok", what="state ok")
+    assert fetching.state(box)["has_idle"] is False
+    server.mails[4] = mail(4)
+    assert len(ledger(fetching, 4)) == 4
+
+
+def test_no_uidvalidity_is_refused(fetching, server, box):
+    server.uidvalidity = 0
+    fetching.add(box)
+    fetching.start("fetcher")
+    wait_state(fetching, box, "backing_off", "no UIDVALIDITY")
