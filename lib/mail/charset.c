@@ -19,7 +19,7 @@ static struct str from_windows1252(struct arena *arena, struct str bytes);
 static const char *detect(struct str bytes);
 static struct str euc_of_iso2022jp(struct arena *arena, struct str bytes);
 
-/* One converter for each alias, opened at first use; two aliases of one charset have one each. */
+/* Opened at first use; the first alias of a charset owns its converter. */
 static _Thread_local iconv_t converters[CHARSET_NAMES_MOST];
 static _Thread_local bool converters_tried[CHARSET_NAMES_MOST];
 static _Thread_local uchardet_t detector;
@@ -121,7 +121,6 @@ static iconv_t converter(const char *name)
 	for (size_t i = 0; i < charset_names_len; i++) {
 		if (strcmp(charset_names[i].iconv, name) != 0)
 			continue;
-		/* The first alias of a charset owns its converter. */
 		if (!converters_tried[i]) {
 			converters_tried[i] = true;
 			converters[i] = iconv_open("UTF-8", name);
