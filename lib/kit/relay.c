@@ -226,11 +226,12 @@ static void look_again(struct relay *relay)
 		struct err err = { 0 };
 		if (has_rows(relay, &err) != 0)
 			return;
-		struct pollfd fds[] = { { .fd = relay->stop_fd, .events = POLLIN }, { .fd = relay->wake_fd, .events = POLLIN } };
+		struct pollfd fds[] = { { .fd = relay->stop_fd, .events = POLLIN },
+			                    { .fd = relay->wake_fd, .events = POLLIN },
+			                    { .fd = db_socket(relay->db), .events = POLLIN } };
 		uint64_t count;
-		if (poll(fds, ARRAY_LEN(fds), LOOK_AGAIN_MS) > 0 && read(relay->wake_fd, &count, sizeof count) > 0)
-			return;
-		if (fds[0].revents)
+		poll(fds, ARRAY_LEN(fds), LOOK_AGAIN_MS);
+		if (fds[0].revents || read(relay->wake_fd, &count, sizeof count) > 0)
 			return;
 	}
 }
