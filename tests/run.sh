@@ -31,6 +31,7 @@ main() {
 	wanted check && check_part check
 	wanted service && service_part service build tests/service
 	if wanted sanitizer; then
+		SANITIZE=address,undefined part sanitizer-build "$MAKE" -s -j"$JOBS" all test-programs
 		SANITIZE=address,undefined check_part sanitizer-check
 		service_part sanitizer-service build-san tests/service -m smoke
 	fi

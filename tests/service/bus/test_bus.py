@@ -13,6 +13,7 @@ def bus(postgres, tmp_path):
         yield bus
 
 
+@pytest.mark.smoke
 def test_records_arrive_in_order_and_positions_follow(bus):
     bus.keys(20)
     bus.start_peer("relay")
@@ -64,6 +65,7 @@ def test_a_restart_resumes_and_an_orderly_leave_hands_over_at_once(postgres, tmp
         assert bus.value("SELECT count(*) FROM bus_position WHERE crashes > 0") == 0
 
 
+@pytest.mark.smoke
 def test_partitions_of_the_dead_are_taken_over(bus):
     bus.start_peer("relay")
     victim = bus.start_peer("consume")
@@ -87,6 +89,7 @@ def test_members_share_the_partitions(bus):
     wait_until(lambda: owners() == [2, 2], what=lambda: f"4 partitions on 2 members: {owners()}")
 
 
+@pytest.mark.smoke
 def test_a_verdict_sets_one_record_aside_and_a_replay_brings_it_back(bus):
     bus.start_peer("relay")
     consumer = bus.start_peer("consume")
@@ -110,6 +113,7 @@ def test_a_verdict_sets_one_record_aside_and_a_replay_brings_it_back(bus):
     assert bus.rows("SELECT is_replay FROM peer_seen WHERE ce_id = %s", bad) == [{"is_replay": True}]
 
 
+@pytest.mark.smoke
 def test_a_batch_that_fails_is_run_one_by_one(bus):
     bus.start_peer("relay")
     ids = bus.put("test.storm", "test.perm", "test.storm", "test.perm", "test.storm")

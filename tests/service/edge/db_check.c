@@ -309,6 +309,10 @@ static void a_lost_connection_is_found_again_with_its_channels(void **state)
 	assert_int_equal(db_notification(db, channel, sizeof channel, &err), 1);
 	assert_string_equal(channel, "bell");
 	assert_int_equal(db_notification(db, channel, sizeof channel, &err), 0);
+	OK(db_unlisten(db, "bell", &err));
+	OK(db_exec(other, "NOTIFY bell", NULL, NULL, &err));
+	assert_int_equal(number(db, "SELECT 5"), 5);
+	assert_int_equal(db_notification(db, channel, sizeof channel, &err), 0);
 	db_close(other);
 }
 
