@@ -239,3 +239,22 @@ def test_rival_threaders_give_one_conversation_one_case(postgres, tmp_path):
         assert desk.value("SELECT count(*) FROM case_message WHERE NOT is_pending") == 300
         desk.check_consistent()
         assert "deadlock" not in postgres.log()
+
+
+def test_a_mail_whose_bytes_are_gone_is_dead_and_comes_back_on_replay(desk):
+    threader = desk.service("threader")
+    desk.stop(threader)
+    desk.put([letter(ANNA, "lost", "lost@client.example"), letter(ANNA, "kept", "kept@client.example")])
+    with desk.connect() as db:
+        db.execute("CREATE TABLE hidden AS SELECT * FROM blob WHERE position('lost@client' in encode(bytes, 'escape')) > 0")
+        db.execute("DELETE FROM blob WHERE id IN (SELECT id FROM hidden)")
+    desk.start("threader")
+    desk.settle()
+    assert sorted(r["state"] for r in desk.rows("SELECT state FROM intake")) == ["case", "dead"]
+    assert desk.value("SELECT reason FROM dead_letter") == "raw mail is missing"
+    with desk.connect() as db:
+        db.execute("INSERT INTO blob SELECT * FROM hidden")
+    desk.casectl("dlq", "replay", "--group", "threader")
+    desk.wait_rows("SELECT 1 FROM intake WHERE state = 'case'", count=2)
+    assert desk.place("lost@client.example")["number"]
+    desk.wait_rows("SELECT 1 FROM dead_letter WHERE ended_at IS NOT NULL")
