@@ -7,7 +7,8 @@
 
 #include "base/banned.h"
 
-static void decide(struct arena *arena, struct match_facts *facts, const struct match_mail *mail, struct match_verdict *out);
+static void decide(struct arena *arena, struct match_facts *facts, const struct match_mail *mail,
+                   struct match_verdict *out);
 static bool is_settled(const struct match_facts *facts, const struct match_mail *mail, struct match_verdict *out);
 static void look_for_doubles(const struct match_facts *facts, const struct match_mail *mail, struct match_verdict *out);
 static void join(const struct match_mail *mail, const struct match_candidate *chosen, struct match_verdict *out);
@@ -30,7 +31,8 @@ void case_match(struct arena *arena, struct match_facts *facts, const struct mat
 	}
 }
 
-static void decide(struct arena *arena, struct match_facts *facts, const struct match_mail *mail, struct match_verdict *out)
+static void decide(struct arena *arena, struct match_facts *facts, const struct match_mail *mail,
+                   struct match_verdict *out)
 {
 	if (is_settled(facts, mail, out))
 		return;
@@ -81,12 +83,11 @@ static bool is_settled(const struct match_facts *facts, const struct match_mail 
 bool match_is_own_mail(const struct match_facts *facts, const struct match_mail *mail)
 {
 	const struct match_outbound *sent = match_facts_header(facts, mail->tenant->id, mail->keys->header_id);
-	return sent && sent->has_body_sum &&
-	       digest_same(sent->body_sum.b, mail->mail->body_sum.b, sizeof sent->body_sum.b);
+	return sent && sent->has_body_sum && digest_same(sent->body_sum.b, mail->mail->body_sum.b, sizeof sent->body_sum.b);
 }
 
-/* A Message-ID that is known with another body: from the same sender at the same time it is the same mail on another way
- * (a list's footer, rewritten links); from another sender somebody uses an id that is not his. */
+/* A Message-ID that is known with another body: from the same sender at the same time it is the same mail on another
+ * way (a list's footer, rewritten links); from another sender somebody uses an id that is not his. */
 static void look_for_doubles(const struct match_facts *facts, const struct match_mail *mail, struct match_verdict *out)
 {
 	const struct match_keys *keys = mail->keys;
@@ -138,7 +139,8 @@ static bool is_followed(const struct match_mail *mail, const struct match_candid
 	if (place->state != CASE_CLOSED || chosen->who.is_staff || is_silent(mail, verdict))
 		return false;
 	int64_t closed_at = place->closed_at ? place->closed_at : place->opened_at;
-	return match_rule_closed(queue_of(mail->tenant, place->queue), closed_at, mail->received_at_us) == CLOSED_IS_FOLLOWED;
+	return match_rule_closed(queue_of(mail->tenant, place->queue), closed_at, mail->received_at_us) ==
+	       CLOSED_IS_FOLLOWED;
 }
 
 static void open_case(const struct match_facts *facts, const struct match_mail *mail, struct match_verdict *out)
@@ -177,13 +179,14 @@ static const struct match_queue *queue_of(const struct match_tenant *tenant, str
 	return NULL;
 }
 
-/* The strongest case that was named and is not the mail's own. Weak evidence beside a case that is certain is noise; but
- * that others had referred to this mail elsewhere ties two cases together, which a person should see. */
+/* The strongest case that was named and is not the mail's own. Weak evidence beside a case that is certain is noise;
+ * but that others had referred to this mail elsewhere ties two cases together, which a person should see. */
 static void suggest(const struct match_candidates *found, struct match_verdict *out)
 {
 	for (size_t i = 0; i < found->len; i++) {
 		const struct match_candidate *other = &found->at[i];
-		bool is_its_own = uuid_eq(other->place->id.id, out->case_id.id) || uuid_eq(other->place->id.id, out->follows.id);
+		bool is_its_own =
+			uuid_eq(other->place->id.id, out->case_id.id) || uuid_eq(other->place->id.id, out->follows.id);
 		bool is_worth_it = other->source == PLACE_OWN_ID || (out->outcome == MATCH_OPENED && other->join == JOIN_NOT);
 		if (is_its_own || !is_worth_it || other->rung == RUNG_SUBJECT)
 			continue;
@@ -200,17 +203,24 @@ static void remember(struct match_facts *facts, const struct match_mail *mail, c
 	const struct match_keys *keys = mail->keys;
 	if (verdict->outcome == MATCH_DUPLICATE || verdict->outcome == MATCH_OWN_MAIL)
 		return;
-	match_facts_put_message(facts, (struct match_message){
-		.id = verdict->message, .identity = keys->identity, .case_id = verdict->case_id, .from = keys->from,
-		.sent_at_s = mail->mail->has_date ? mail->mail->date_s : 0 });
+	match_facts_put_message(facts,
+	                        (struct match_message){ .id = verdict->message,
+	                                                .identity = keys->identity,
+	                                                .case_id = verdict->case_id,
+	                                                .from = keys->from,
+	                                                .sent_at_s = mail->mail->has_date ? mail->mail->date_s : 0 });
 	if (verdict->outcome == MATCH_PERSONAL)
 		return;
 
 	if (verdict->outcome == MATCH_OPENED) {
-		match_facts_put_case(facts, (struct match_case){
-			.id = verdict->case_id, .tenant = mail->tenant->id, .state = verdict->state,
-			.queue = verdict->queue ? verdict->queue->id : (struct queue_id){ { { 0 } } }, .group = mail->mailbox->group,
-			.subject_base = keys->subject_base, .opened_at = mail->received_at_us });
+		match_facts_put_case(
+			facts, (struct match_case){ .id = verdict->case_id,
+		                                .tenant = mail->tenant->id,
+		                                .state = verdict->state,
+		                                .queue = verdict->queue ? verdict->queue->id : (struct queue_id){ { { 0 } } },
+		                                .group = mail->mailbox->group,
+		                                .subject_base = keys->subject_base,
+		                                .opened_at = mail->received_at_us });
 		if (verdict->adds_opener)
 			match_facts_put_participant(facts, verdict->case_id, keys->from);
 	} else {
@@ -243,7 +253,8 @@ void match_guess(struct arena *arena, const struct match_facts *facts, const str
 		const struct case_id *guess = NULL;
 		for (size_t t = 0; t < keys->tokens_len && !guess; t++) {
 			const struct match_outbound *sent =
-				keys->tokens[t].is_verified ? match_facts_serial(facts, mails[i].tenant->id, keys->tokens[t].serial) : NULL;
+				keys->tokens[t].is_verified ? match_facts_serial(facts, mails[i].tenant->id, keys->tokens[t].serial)
+											: NULL;
 			guess = sent ? &sent->case_id : NULL;
 		}
 		size_t refs_len;

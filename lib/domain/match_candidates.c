@@ -26,8 +26,8 @@ static void find_referred(struct search *s);
 static void find_thread_index(struct search *s);
 static void find_numbers(struct search *s);
 static void find_subject(struct search *s);
-static struct match_candidate *add(struct search *s, enum match_rung rung, enum match_place source, struct case_id case_id,
-                                   const struct match_outbound *answered);
+static struct match_candidate *add(struct search *s, enum match_rung rung, enum match_place source,
+                                   struct case_id case_id, const struct match_outbound *answered);
 static void refuse_token(struct search *s, const struct match_token *token, const char *reason);
 static bool was_sent_to(const struct match_outbound *sent, struct str address);
 static bool is_subject_known(const struct match_case *place, struct str subject_base);
@@ -67,8 +67,8 @@ static void find_twin(struct search *s)
 		candidate->join = match_rule_evidence(&candidate->who);
 }
 
-/* A token that verifies leads to the case of the mail that bore it. One that does not is no token: it is read no further
- * and nothing is guessed from it; what else the mail holds counts by its own right. */
+/* A token that verifies leads to the case of the mail that bore it. One that does not is no token: it is read no
+ * further and nothing is guessed from it; what else the mail holds counts by its own right. */
 static void find_tokens(struct search *s)
 {
 	for (size_t i = 0; i < s->mail->keys->tokens_len; i++) {
@@ -88,8 +88,8 @@ static void find_tokens(struct search *s)
 	}
 }
 
-/* Forty letters in a text are not worth a word; in one of our own addresses, or before one of our own domains, they were
- * meant as a token. An id of ours that is stored verbatim matches as an id, however old its key. */
+/* Forty letters in a text are not worth a word; in one of our own addresses, or before one of our own domains, they
+ * were meant as a token. An id of ours that is stored verbatim matches as an id, however old its key. */
 static void refuse_token(struct search *s, const struct match_token *token, const char *reason)
 {
 	const struct match_mailbox *unused;
@@ -147,8 +147,7 @@ static void find_thread_index(struct search *s)
 static void find_numbers(struct search *s)
 {
 	for (size_t i = 0; i < s->mail->keys->numbers_len; i++) {
-		const struct match_case *place =
-			match_facts_number(s->facts, s->mail->tenant->id, s->mail->keys->numbers[i]);
+		const struct match_case *place = match_facts_number(s->facts, s->mail->tenant->id, s->mail->keys->numbers[i]);
 		struct match_candidate *candidate = place ? add(s, RUNG_NUMBER, PLACE_SUBJECT, place->id, NULL) : NULL;
 		if (!candidate)
 			continue;
@@ -179,8 +178,8 @@ static void find_subject(struct search *s)
 		candidate->join = match_rule_subject(&candidate->who);
 }
 
-static struct match_candidate *add(struct search *s, enum match_rung rung, enum match_place source, struct case_id case_id,
-                                   const struct match_outbound *answered)
+static struct match_candidate *add(struct search *s, enum match_rung rung, enum match_place source,
+                                   struct case_id case_id, const struct match_outbound *answered)
 {
 	const struct match_mail *mail = s->mail;
 	const struct match_case *place = match_facts_case(s->facts, case_id);
@@ -252,8 +251,9 @@ const char *match_candidate_reason(const struct match_candidate *candidate)
 
 /* {"decided_by", "why", "trust", "level", "candidates": [{"rung", "place", "case", "join", "why"}]}. Nothing of it is
  * text of the mail's. */
-struct str match_candidates_json(struct arena *arena, const struct match_mail *mail, const struct match_candidates *found,
-                                 const struct match_candidate *chosen, const struct match_verdict *verdict)
+struct str match_candidates_json(struct arena *arena, const struct match_mail *mail,
+                                 const struct match_candidates *found, const struct match_candidate *chosen,
+                                 const struct match_verdict *verdict)
 {
 	static const char *const joins[] = { "no", "pending", "full" };
 	if (!found->len && !verdict->is_suspicious && !found->token_refused.len)

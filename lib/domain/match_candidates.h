@@ -38,7 +38,8 @@ const struct match_candidate *match_candidates_choose(const struct match_candida
 /* Why a candidate may or may not: a short constant word. */
 const char *match_candidate_reason(const struct match_candidate *candidate);
 
-struct str match_candidates_json(struct arena *arena, const struct match_mail *mail, const struct match_candidates *found,
-                                 const struct match_candidate *chosen, const struct match_verdict *verdict);
+struct str match_candidates_json(struct arena *arena, const struct match_mail *mail,
+                                 const struct match_candidates *found, const struct match_candidate *chosen,
+                                 const struct match_verdict *verdict);
 
 #endif

@@ -12,9 +12,9 @@ static void *get_number(const struct map *map, struct uuid id, int64_t number);
 void match_facts_init(struct match_facts *facts, struct arena *arena)
 {
 	*facts = (struct match_facts){ .arena = arena };
-	struct map *const maps[] = { &facts->refs,       &facts->cases,    &facts->numbers, &facts->alike,
-		                     &facts->identities, &facts->messages, &facts->serials, &facts->headers,
-		                     &facts->participants, &facts->own };
+	struct map *const maps[] = { &facts->refs,         &facts->cases,    &facts->numbers, &facts->alike,
+		                         &facts->identities,   &facts->messages, &facts->serials, &facts->headers,
+		                         &facts->participants, &facts->own };
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
 		map_init(maps[i], arena);
 }
@@ -110,7 +110,8 @@ struct match_outbound *match_facts_serial(const struct match_facts *facts, struc
 	return get_number(&facts->serials, tenant.id, serial);
 }
 
-struct match_outbound *match_facts_header(const struct match_facts *facts, struct tenant_id tenant, struct str header_id)
+struct match_outbound *match_facts_header(const struct match_facts *facts, struct tenant_id tenant,
+                                          struct str header_id)
 {
 	return header_id.len ? get_joint(&facts->headers, tenant.id, header_id) : NULL;
 }

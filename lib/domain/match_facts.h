@@ -77,7 +77,8 @@ struct match_case *match_facts_alike(const struct match_facts *facts, struct gro
 struct match_message *match_facts_identity(const struct match_facts *facts, struct uuid identity);
 struct match_message *match_facts_message(const struct match_facts *facts, struct message_id id);
 struct match_outbound *match_facts_serial(const struct match_facts *facts, struct tenant_id tenant, int64_t serial);
-struct match_outbound *match_facts_header(const struct match_facts *facts, struct tenant_id tenant, struct str header_id);
+struct match_outbound *match_facts_header(const struct match_facts *facts, struct tenant_id tenant,
+                                          struct str header_id);
 bool match_facts_participant(const struct match_facts *facts, struct case_id case_id, struct str address);
 bool match_facts_own(const struct match_facts *facts, struct tenant_id tenant, struct str address,
                      const struct match_mailbox **out_mailbox);

@@ -9,8 +9,8 @@
 #include "base/banned.h"
 
 enum {
-	IDS_MOST = 100,     /* of one mail; nearest first, and the root of the conversation */
-	TOKENS_MOST = 20,   /* checked in one mail: each costs a MAC */
+	IDS_MOST = 100,   /* of one mail; nearest first, and the root of the conversation */
+	TOKENS_MOST = 20, /* checked in one mail: each costs a MAC */
 	NUMBERS_MOST = 20,
 	RECIPIENTS_MOST = 200,
 	BODY_SCANNED = 65536,
@@ -28,7 +28,8 @@ struct gathering {
 	VEC(struct str) recipients;
 };
 
-static struct uuid identity_of(struct arena *arena, struct tenant_id tenant, const struct mail *mail, struct str header_id);
+static struct uuid identity_of(struct arena *arena, struct tenant_id tenant, const struct mail *mail,
+                               struct str header_id);
 static void gather_ids(struct gathering *g, const struct mail *mail);
 static void add_id(struct gathering *g, struct str id, enum match_place place);
 static struct uuid thread_key_of(struct gathering *g, struct str thread_index);
@@ -106,18 +107,22 @@ struct uuid *match_ref_keys(struct arena *arena, const struct match_keys *keys, 
 
 /* Same Message-ID, sender, date and body: the same message, by whatever way it came. Without a Message-ID all of the
  * mail but its trace is compared. */
-static struct uuid identity_of(struct arena *arena, struct tenant_id tenant, const struct mail *mail, struct str header_id)
+static struct uuid identity_of(struct arena *arena, struct tenant_id tenant, const struct mail *mail,
+                               struct str header_id)
 {
 	struct str tenant_bytes = str_span((const char *)tenant.id.b, sizeof tenant.id.b);
 	if (!header_id.len) {
 		const struct str pieces[] = { tenant_bytes, STR("\nwhole\n"),
-			                      str_span((const char *)mail->headless_sum.b, sizeof mail->headless_sum.b) };
+			                          str_span((const char *)mail->headless_sum.b, sizeof mail->headless_sum.b) };
 		return sha256_uuid(sha256_of_pieces(pieces, ARRAY_LEN(pieces)));
 	}
 	struct str from = mail->from.len ? address_fold(arena, mail->from.at[0].address) : STR("");
 	struct str date = mail->has_date ? str_printf(arena, "%lld", (long long)mail->date_s) : mail->date_raw;
-	const struct str pieces[] = { tenant_bytes, STR("\nid\n"), header_id, STR("\n"), from, STR("\n"), date, STR("\n"),
-		                      str_span((const char *)mail->body_sum.b, sizeof mail->body_sum.b) };
+	const struct str pieces[] = {
+		tenant_bytes, STR("\nid\n"), header_id,
+		STR("\n"),    from,          STR("\n"),
+		date,         STR("\n"),     str_span((const char *)mail->body_sum.b, sizeof mail->body_sum.b)
+	};
 	return sha256_uuid(sha256_of_pieces(pieces, ARRAY_LEN(pieces)));
 }
 
@@ -144,8 +149,9 @@ static void add_id(struct gathering *g, struct str id, enum match_place place)
 	for (size_t i = 0; i < g->ids.len; i++)
 		if (str_eq(g->ids.at[i].text, text))
 			return;
-	*VEC_PUSH(g->arena, &g->ids) = (struct match_id){
-		.key = message_ref_key(g->tenant->id, g->mailbox->group, text), .text = text, .place = place };
+	*VEC_PUSH(g->arena, &g->ids) = (struct match_id){ .key = message_ref_key(g->tenant->id, g->mailbox->group, text),
+		                                              .text = text,
+		                                              .place = place };
 }
 
 /* Outlook's Thread-Index: 22 bytes are the conversation, five more for each reply. The digits that lie wholly within
@@ -158,7 +164,8 @@ static struct uuid thread_key_of(struct gathering *g, struct str thread_index)
 		char c = thread_index.at[i];
 		if (c == ' ' || c == '\t' || c == '\r' || c == '\n')
 			continue;
-		bool is_digit = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+		bool is_digit =
+			(c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
 		if (!is_digit)
 			return (struct uuid){ { 0 } };
 		digits[len++] = c;
@@ -199,7 +206,8 @@ static void tokens_in_address(struct gathering *g, struct str address, enum matc
 	size_t from = (size_t)plus + 1;
 	struct str token;
 	while (token_next(local, &from, &token)) {
-		struct str base = str_printf(g->arena, "%.*s@%.*s", STR_ARG(str_slice(local, 0, (size_t)plus)), STR_ARG(domain));
+		struct str base =
+			str_printf(g->arena, "%.*s@%.*s", STR_ARG(str_slice(local, 0, (size_t)plus)), STR_ARG(domain));
 		add_token(g, token, place, domain, address_fold(g->arena, base));
 	}
 }
@@ -235,7 +243,7 @@ static const char *const trust_names[] = { "standard", "strict", "internal" };
 static const char *const level_names[] = { "unknown", "failed", "authenticated" };
 static const char *const closed_names[] = { "reopen", "reopen_within", "new_case" };
 static const char *const place_names[] = { "to",    "cc",      "delivered_to", "in_reply_to",  "references",
-	                                   "inner", "subject", "body",         "thread_index", "own_id" };
+	                                       "inner", "subject", "body",         "thread_index", "own_id" };
 
 const char *sender_trust_name(enum sender_trust trust)
 {

@@ -86,13 +86,13 @@ struct match_keys {
 	struct uuid own_key;  /* of header_id; null where there is none */
 	struct match_id *ids; /* nearest first, each once; the own id is never among them */
 	size_t ids_len;
-	struct uuid thread_key; /* of the Thread-Index; null where there is none */
+	struct uuid thread_key;     /* of the Thread-Index; null where there is none */
 	struct match_token *tokens; /* strongest place first */
 	size_t tokens_len;
 	int64_t *numbers; /* in the subject, in any format of the tenant's queues */
 	size_t numbers_len;
 	struct str subject_base;
-	bool is_reply;        /* by its subject's prefix */
+	bool is_reply;               /* by its subject's prefix */
 	struct mail_strs recipients; /* To, then Cc, folded: candidates for our own addresses */
 	size_t to_len;
 };

@@ -22,8 +22,8 @@ bool match_is_unverified(const struct match_standing *who)
  * anyway. Everybody else waits for a person. A mail whose authentication failed says nothing reliable of its sender.
  *
  * An agent who answers a notice shows a token of the staff kind that was sent to him. Speaking as an agent needs more
- * than From can show, and to let the mail in as a customer's would reopen cases in the agent's name: so it waits. A token
- * of that kind in any other hand (the notice was forwarded) gives its bearer nothing. */
+ * than From can show, and to let the mail in as a customer's would reopen cases in the agent's name: so it waits.
+ * A token of that kind in any other hand (the notice was forwarded) gives its bearer nothing. */
 enum match_join match_rule_evidence(const struct match_standing *who)
 {
 	if (who->is_staff || match_is_unverified(who))

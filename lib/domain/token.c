@@ -94,8 +94,8 @@ static void mac_of(const struct token_keys *keys, const struct token_key *key, c
 	uint8_t bytes[sizeof keys->tenant.id.b + SIGNED_LEN];
 	memcpy(bytes, keys->tenant.id.b, sizeof keys->tenant.id.b);
 	memcpy(bytes + sizeof keys->tenant.id.b, signed_part, SIGNED_LEN);
-	struct sha256 mac = hmac_sha256(str_span((const char *)key->secret, TOKEN_SECRET_LEN),
-	                                str_span((const char *)bytes, sizeof bytes));
+	struct sha256 mac =
+		hmac_sha256(str_span((const char *)key->secret, TOKEN_SECRET_LEN), str_span((const char *)bytes, sizeof bytes));
 	memcpy(out, mac.b, MAC_LEN);
 }
 

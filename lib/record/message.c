@@ -6,8 +6,8 @@
 /* Bounds of what a stranger may put into one column. */
 enum { LIST_MOST = 100, ID_MOST = 1000, NAME_MOST = 500, SUBJECT_MOST = 2000 };
 
-static int put_rows(struct db *db, struct arena *arena, const char *sql, const struct message_new *messages, size_t count,
-                    int64_t now_us, struct db_result **out, struct err *err);
+static int put_rows(struct db *db, struct arena *arena, const char *sql, const struct message_new *messages,
+                    size_t count, int64_t now_us, struct db_result **out, struct err *err);
 static int put_attachments(struct db *db, struct arena *arena, const struct message_new *messages, const bool *wanted,
                            size_t count, struct err *err);
 static struct str lines_of(struct arena *arena, struct mail_strs list);
@@ -62,17 +62,17 @@ int message_claim(struct db *db, struct arena *arena, const struct message_new *
 	return put_attachments(db, arena, messages, out_is_new, count, err);
 }
 
-static int put_rows(struct db *db, struct arena *arena, const char *sql, const struct message_new *messages, size_t count,
-                    int64_t now_us, struct db_result **out, struct err *err)
+static int put_rows(struct db *db, struct arena *arena, const char *sql, const struct message_new *messages,
+                    size_t count, int64_t now_us, struct db_result **out, struct err *err)
 {
 	struct uuid *uuids = ARENA_ARRAY(arena, struct uuid, count * 7);
 	struct uuid *id = uuids, *tenant = id + count, *identity = tenant + count, *variant = identity + count,
-		    *blob = variant + count, *author = blob + count, *mailbox = author + count;
+				*blob = variant + count, *author = blob + count, *mailbox = author + count;
 	struct str *texts = ARENA_ARRAY(arena, struct str, count * 13);
 	struct str *direction = texts, *kind = direction + count, *header = kind + count, *irt = header + count,
-		   *refs = irt + count, *from_name = refs + count, *from_address = from_name + count,
-		   *to = from_address + count, *cc = to + count, *subject = cc + count, *body = subject + count,
-		   *level = body + count, *defects = level + count;
+			   *refs = irt + count, *from_name = refs + count, *from_address = from_name + count,
+			   *to = from_address + count, *cc = to + count, *subject = cc + count, *body = subject + count,
+			   *level = body + count, *defects = level + count;
 	bool *flags = ARENA_ARRAY(arena, bool, count * 4);
 	bool *automatic = flags, *quiet = automatic + count, *is_cut = quiet + count, *suspicious = is_cut + count;
 	int64_t *size = ARENA_ARRAY(arena, int64_t, count), *sent = ARENA_ARRAY(arena, int64_t, count);
@@ -165,7 +165,7 @@ static int put_attachments(struct db *db, struct arena *arena, const struct mess
 	int64_t *position = numbers, *size = position + total, *offset = size + total, *length = offset + total;
 	struct str *texts = ARENA_ARRAY(arena, struct str, total * 5);
 	struct str *name = texts, *type = name + total, *content_id = type + total, *sum = content_id + total,
-		   *encoding = sum + total;
+			   *encoding = sum + total;
 	bool *is_inline = ARENA_ARRAY(arena, bool, total);
 	size_t at = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -208,8 +208,8 @@ static const char case_message_sql[] =
 	" SELECT u.*, $10 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int8[], $5::bool[], $6::bool[], $7::bool[],"
 	" $8::text[], $9::jsonb[]) AS u";
 
-int case_message_put(struct db *db, struct arena *arena, const struct case_message_new *rows, size_t count, int64_t now_us,
-                     struct err *err)
+int case_message_put(struct db *db, struct arena *arena, const struct case_message_new *rows, size_t count,
+                     int64_t now_us, struct err *err)
 {
 	if (!count)
 		return 0;
@@ -253,8 +253,8 @@ static const char ref_sql[] =
 	" ON CONFLICT (id) DO UPDATE SET message_id = EXCLUDED.message_id"
 	" WHERE message_ref.message_id IS NULL AND EXCLUDED.message_id IS NOT NULL";
 
-int message_ref_put(struct db *db, struct arena *arena, const struct message_ref_new *rows, size_t count, int64_t now_us,
-                    struct err *err)
+int message_ref_put(struct db *db, struct arena *arena, const struct message_ref_new *rows, size_t count,
+                    int64_t now_us, struct err *err)
 {
 	if (!count)
 		return 0;

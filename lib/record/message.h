@@ -21,7 +21,7 @@ struct message_new {
 	struct str header_id; /* Message-ID without brackets */
 	struct mail_strs in_reply_to, references;
 	struct str from_name, from_address;
-	struct mail_strs to, cc; /* addresses, folded */
+	struct mail_strs to, cc;  /* addresses, folded */
 	struct str subject, body; /* capped here */
 	struct str sender_level;
 	struct message_id variant_of;
@@ -55,8 +55,8 @@ struct case_message_new {
 };
 
 /* Queue the rows. */
-int case_message_put(struct db *db, struct arena *arena, const struct case_message_new *rows, size_t count, int64_t now_us,
-                     struct err *err) MUST_CHECK;
+int case_message_put(struct db *db, struct arena *arena, const struct case_message_new *rows, size_t count,
+                     int64_t now_us, struct err *err) MUST_CHECK;
 
 /* Rows of message_ref; their keys are made by match_ref_key(). */
 struct message_ref_new {
@@ -67,7 +67,7 @@ struct message_ref_new {
 };
 
 /* Queue: insert, or fill in message_id where the row had none. */
-int message_ref_put(struct db *db, struct arena *arena, const struct message_ref_new *rows, size_t count, int64_t now_us,
-                    struct err *err) MUST_CHECK;
+int message_ref_put(struct db *db, struct arena *arena, const struct message_ref_new *rows, size_t count,
+                    int64_t now_us, struct err *err) MUST_CHECK;
 
 #endif

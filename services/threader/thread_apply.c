@@ -37,7 +37,8 @@ static const char marks_sql[] =
 
 static int put_marks(struct thread_view *view, struct err *err)
 {
-	struct uuid *ids = ARENA_ARRAY(view->arena, struct uuid, view->len), *variants = ARENA_ARRAY(view->arena, struct uuid, view->len);
+	struct uuid *ids = ARENA_ARRAY(view->arena, struct uuid, view->len),
+				*variants = ARENA_ARRAY(view->arena, struct uuid, view->len);
 	bool *suspicious = ARENA_ARRAY(view->arena, bool, view->len);
 	size_t count = 0;
 	for (size_t i = 0; i < view->len; i++) {
@@ -66,11 +67,15 @@ static int put_membership(struct thread_view *view, struct thread_changes *chang
 		const struct match_verdict *v = view->mails[i]->verdict;
 		if (!has_place(v))
 			continue;
-		rows[count++] = (struct case_message_new){
-			.message = v->message, .case_id = v->case_id, .tenant = view->mails[i]->tenant->id,
-			.position = thread_changes_position(changes, v->case_id), .is_pending = v->is_pending,
-			.is_external = v->is_external, .is_unverified = v->is_unverified, .matched_by = v->matched_by,
-			.evidence = v->evidence };
+		rows[count++] = (struct case_message_new){ .message = v->message,
+			                                       .case_id = v->case_id,
+			                                       .tenant = view->mails[i]->tenant->id,
+			                                       .position = thread_changes_position(changes, v->case_id),
+			                                       .is_pending = v->is_pending,
+			                                       .is_external = v->is_external,
+			                                       .is_unverified = v->is_unverified,
+			                                       .matched_by = v->matched_by,
+			                                       .evidence = v->evidence };
 	}
 	return case_message_put(view->db, view->arena, rows, count, view->batch->now_us, err);
 }
@@ -85,8 +90,10 @@ enum { NAME_MOST = 500 };
 
 static int put_participants(struct thread_view *view, struct err *err)
 {
-	struct uuid *cases = ARENA_ARRAY(view->arena, struct uuid, view->len), *tenants = ARENA_ARRAY(view->arena, struct uuid, view->len);
-	struct str *addresses = ARENA_ARRAY(view->arena, struct str, view->len), *names = ARENA_ARRAY(view->arena, struct str, view->len);
+	struct uuid *cases = ARENA_ARRAY(view->arena, struct uuid, view->len),
+				*tenants = ARENA_ARRAY(view->arena, struct uuid, view->len);
+	struct str *addresses = ARENA_ARRAY(view->arena, struct str, view->len),
+			   *names = ARENA_ARRAY(view->arena, struct str, view->len);
 	size_t count = 0;
 	for (size_t i = 0; i < view->len; i++) {
 		const struct thread_mail *mail = view->mails[i];
@@ -175,20 +182,24 @@ static int put_quarantine(struct thread_view *view, struct err *err)
 }
 
 static const char ledger_sql[] =
-	"UPDATE intake i SET state = u.state, reason = u.reason, message_id = u.message, case_id = u.case_id, decided_at = $6"
+	"UPDATE intake i SET state = u.state, reason = u.reason, message_id = u.message, case_id = u.case_id,"
+	" decided_at = $6"
 	" FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[]) AS u(id, state, reason, message, case_id)"
 	" WHERE i.id = u.id";
 
-static const char *const ledger_states[] = { [MATCH_OPENED] = "case", [MATCH_JOINED] = "attached",
-	                                     [MATCH_DUPLICATE] = "duplicate", [MATCH_PERSONAL] = "personal",
-	                                     [MATCH_OWN_MAIL] = "filtered" };
+static const char *const ledger_states[] = { [MATCH_OPENED] = "case",
+	                                         [MATCH_JOINED] = "attached",
+	                                         [MATCH_DUPLICATE] = "duplicate",
+	                                         [MATCH_PERSONAL] = "personal",
+	                                         [MATCH_OWN_MAIL] = "filtered" };
 
 static int put_ledger(struct thread_view *view, struct err *err)
 {
 	struct thread_batch *batch = view->batch;
 	struct uuid *uuids = ARENA_ARRAY(view->arena, struct uuid, batch->len * 3);
 	struct uuid *ids = uuids, *messages = ids + batch->len, *cases = messages + batch->len;
-	struct str *states = ARENA_ARRAY(view->arena, struct str, batch->len), *reasons = ARENA_ARRAY(view->arena, struct str, batch->len);
+	struct str *states = ARENA_ARRAY(view->arena, struct str, batch->len),
+			   *reasons = ARENA_ARRAY(view->arena, struct str, batch->len);
 	size_t count = 0;
 	for (size_t i = 0; i < batch->len; i++) {
 		const struct thread_mail *mail = &batch->mails[i];
@@ -202,9 +213,9 @@ static int put_ledger(struct thread_view *view, struct err *err)
 			continue;
 		}
 		states[count] = str_of(ledger_states[v->outcome]);
-		reasons[count] = v->outcome == MATCH_OWN_MAIL ? STR("own_mail") :
-				 v->outcome == MATCH_JOINED   ? v->matched_by :
-								STR("");
+		reasons[count] = v->outcome == MATCH_OWN_MAIL ? STR("own_mail")
+		                 : v->outcome == MATCH_JOINED ? v->matched_by
+		                                              : STR("");
 		if (v->outcome != MATCH_OWN_MAIL)
 			messages[count] = v->message.id;
 		cases[count++] = v->case_id.id;

@@ -10,6 +10,7 @@
 int thread_apply(struct thread_view *view, bool *out_changed_cases, struct err *err) MUST_CHECK;
 
 /* One record is set aside: its ledger row is dead. */
-int thread_apply_dead(struct db *db, struct arena *arena, struct intake_id intake, const char *reason, struct err *err) MUST_CHECK;
+int thread_apply_dead(struct db *db, struct arena *arena, struct intake_id intake, const char *reason,
+                      struct err *err) MUST_CHECK;
 
 #endif

@@ -13,7 +13,8 @@ typedef VEC(struct fact) fact_list;
 
 static struct case_change *change_of(struct thread_changes *changes, struct case_id id);
 static void list_cases(struct thread_view *view, struct thread_changes *out);
-static void describe(struct thread_view *view, const struct thread_mail *mail, struct case_change *change, fact_list *facts);
+static void describe(struct thread_view *view, const struct thread_mail *mail, struct case_change *change,
+                     fact_list *facts);
 static void describe_opening(struct thread_view *view, const struct thread_mail *mail, struct case_change *change,
                              fact_list *facts);
 static int draw_numbers(struct thread_view *view, struct thread_changes *changes, struct err *err);
@@ -79,7 +80,8 @@ static struct case_change *change_of(struct thread_changes *changes, struct case
 }
 
 /* A record is quiet only if all of its mails are: a loud one is told even beside an old one. */
-static void describe(struct thread_view *view, const struct thread_mail *mail, struct case_change *change, fact_list *facts)
+static void describe(struct thread_view *view, const struct thread_mail *mail, struct case_change *change,
+                     fact_list *facts)
 {
 	const struct match_verdict *v = mail->verdict;
 	struct arena *arena = view->arena;
@@ -140,8 +142,10 @@ static void describe_opening(struct thread_view *view, const struct thread_mail 
 	const struct match_verdict *v = mail->verdict;
 	struct case_opening *opening = ARENA_NEW(view->arena, struct case_opening);
 	*opening = (struct case_opening){ .subject = str_cut_utf8(mail->mail.subject, SUBJECT_MOST),
-		                          .subject_base = mail->keys.subject_base, .group = mail->mailbox->group,
-		                          .opener = v->message, .root_header_id = mail->mail.message_id };
+		                              .subject_base = mail->keys.subject_base,
+		                              .group = mail->mailbox->group,
+		                              .opener = v->message,
+		                              .root_header_id = mail->mail.message_id };
 	change->opening = opening;
 	struct fact *opened = VEC_PUSH(view->arena, facts);
 	opened->kind = FACT_CASE_OPENED;
@@ -162,7 +166,8 @@ static int draw_numbers(struct thread_view *view, struct thread_changes *changes
 		int64_t *numbers = ARENA_ARRAY(view->arena, int64_t, view->len);
 		size_t wanted = 0, used = 0;
 		for (size_t i = 0; i < view->len; i++)
-			wanted += view->mails[i]->verdict->outcome == MATCH_OPENED && uuid_eq(view->mails[i]->tenant->id.id, tenant.id);
+			wanted +=
+				view->mails[i]->verdict->outcome == MATCH_OPENED && uuid_eq(view->mails[i]->tenant->id.id, tenant.id);
 		if (!wanted)
 			continue;
 		if (case_record_numbers(view->db, view->arena, tenant, wanted, numbers, err) < 0)

@@ -48,10 +48,15 @@ int thread_claim_ledger(struct thread_view *view, struct err *err)
 		if (mail->fate != FATE_MATCHED)
 			continue;
 		view->mails[view->len] = mail;
-		view->inputs[view->len++] = (struct match_mail){
-			.mail = &mail->mail, .tenant = mail->tenant, .mailbox = mail->mailbox, .keys = &mail->keys,
-			.received_at_us = mail->received.received_at_us, .level = SENDER_UNKNOWN,
-			.is_quiet = mail->received.is_quiet, .fresh_message = mail->fresh_message, .fresh_case = mail->fresh_case };
+		view->inputs[view->len++] = (struct match_mail){ .mail = &mail->mail,
+			                                             .tenant = mail->tenant,
+			                                             .mailbox = mail->mailbox,
+			                                             .keys = &mail->keys,
+			                                             .received_at_us = mail->received.received_at_us,
+			                                             .level = SENDER_UNKNOWN,
+			                                             .is_quiet = mail->received.is_quiet,
+			                                             .fresh_message = mail->fresh_message,
+			                                             .fresh_case = mail->fresh_case };
 	}
 	return 0;
 }
@@ -114,10 +119,13 @@ static bool look_like_ours(struct str id)
 
 static struct match_outbound read_sent(struct arena *arena, const struct db_result *rows, int row)
 {
-	struct match_outbound sent = { .id = { db_uuid(rows, row, 0) }, .tenant = { db_uuid(rows, row, 1) },
-		                       .serial = db_int(rows, row, 2), .case_id = { db_uuid(rows, row, 3) },
-		                       .is_staff = db_bool(rows, row, 4), .user = { db_uuid(rows, row, 5) },
-		                       .header_id = str_dup(arena, msgid_normal(arena, db_str(rows, row, 6))) };
+	struct match_outbound sent = { .id = { db_uuid(rows, row, 0) },
+		                           .tenant = { db_uuid(rows, row, 1) },
+		                           .serial = db_int(rows, row, 2),
+		                           .case_id = { db_uuid(rows, row, 3) },
+		                           .is_staff = db_bool(rows, row, 4),
+		                           .user = { db_uuid(rows, row, 5) },
+		                           .header_id = str_dup(arena, msgid_normal(arena, db_str(rows, row, 6))) };
 	struct str *recipients;
 	size_t count = db_texts(rows, row, 7, arena, &recipients);
 	sent.recipients = (struct mail_strs){ recipients, count };
@@ -165,10 +173,10 @@ int thread_claim_messages(struct thread_view *view, struct err *err)
 }
 
 /* Their rows are locked, so that of two turns that find a message without a case only one gives it one. */
-static const char lock_known_sql[] = "SELECT id FROM message WHERE identity = ANY($1) ORDER BY identity FOR NO KEY UPDATE";
-static const char known_sql[] =
-	"SELECT m.identity, m.id, m.from_address, m.sent_at, c.case_id FROM message m"
-	" LEFT JOIN case_message c ON c.message_id = m.id WHERE m.identity = ANY($1)";
+static const char lock_known_sql[] =
+	"SELECT id FROM message WHERE identity = ANY($1) ORDER BY identity FOR NO KEY UPDATE";
+static const char known_sql[] = "SELECT m.identity, m.id, m.from_address, m.sent_at, c.case_id FROM message m"
+								" LEFT JOIN case_message c ON c.message_id = m.id WHERE m.identity = ANY($1)";
 
 static int load_known(struct thread_view *view, struct err *err)
 {
@@ -179,7 +187,8 @@ static int load_known(struct thread_view *view, struct err *err)
 	db_args_init(&args, view->arena);
 	db_arg_uuids(&args, identities, view->known_len);
 	struct db_result *rows CLEANUP(db_result_done) = NULL;
-	if (db_queue(view->db, lock_known_sql, &args, NULL, err) < 0 || db_query(view->db, known_sql, &args, &rows, err) < 0)
+	if (db_queue(view->db, lock_known_sql, &args, NULL, err) < 0 ||
+	    db_query(view->db, known_sql, &args, &rows, err) < 0)
 		return err_prefix(err, "could not load known messages");
 	for (int row = 0; row < db_rows(rows); row++) {
 		for (size_t i = 0; i < view->known_len; i++) {

@@ -21,8 +21,8 @@ void thread_list_refs(struct thread_view *view);
 /* Where ids, tokens, numbers and subjects lead to, seen without a lock: the cases to be locked. */
 int thread_guess_cases(struct thread_view *view, struct case_id **out, size_t *out_count, struct err *err) MUST_CHECK;
 
-/* Set a savepoint, insert the unseen ids with their tentative cases, lock the cases. *out_is_settled is false if a rival
- * had one of the ids. */
+/* Set a savepoint, insert the unseen ids with their tentative cases, lock the cases. *out_is_settled is false if a
+ * rival had one of the ids. */
 int thread_claim_refs(struct thread_view *view, const struct case_id *cases, size_t count, bool *out_is_settled,
                       struct err *err) MUST_CHECK;
 

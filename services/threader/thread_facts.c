@@ -65,9 +65,10 @@ static void put_cases(struct thread_view *view, const struct db_result *subjects
 static int load_under_lock(struct thread_view *view, bool *out_is_settled, struct err *err)
 {
 	struct db_result *refs CLEANUP(db_result_done) = NULL, *participants CLEANUP(db_result_done) = NULL,
-			 *bearers CLEANUP(db_result_done) = NULL, *subjects CLEANUP(db_result_done) = NULL;
+						   *bearers CLEANUP(db_result_done) = NULL, *subjects CLEANUP(db_result_done) = NULL;
 	if (queue_refs(view, &refs, err) < 0 || queue_participants(view, &participants, err) < 0 ||
-	    queue_bearers(view, &bearers, err) < 0 || queue_subjects(view, &subjects, err) < 0 || db_flush(view->db, err) < 0)
+	    queue_bearers(view, &bearers, err) < 0 || queue_subjects(view, &subjects, err) < 0 ||
+	    db_flush(view->db, err) < 0)
 		return err_prefix(err, "could not load what is known of the cases");
 	*out_is_settled = !refs || refs_stayed(view, refs);
 	if (!*out_is_settled)
@@ -87,12 +88,14 @@ static int load_under_lock(struct thread_view *view, bool *out_is_settled, struc
 	}
 	put_cases(view, subjects);
 	for (int row = 0; participants && row < db_rows(participants); row++)
-		match_facts_put_participant(facts, (struct case_id){ db_uuid(participants, row, 0) }, db_str(participants, row, 1));
+		match_facts_put_participant(facts, (struct case_id){ db_uuid(participants, row, 0) },
+		                            db_str(participants, row, 1));
 	for (int row = 0; bearers && row < db_rows(bearers); row++)
-		match_facts_put_message(facts, (struct match_message){
-			.id = { db_uuid(bearers, row, 0) }, .identity = db_uuid(bearers, row, 1),
-			.from = str_dup(view->arena, db_str(bearers, row, 2)),
-			.sent_at_s = db_time(bearers, row, 3) / USEC_PER_SEC, .case_id = { db_uuid(bearers, row, 4) } });
+		match_facts_put_message(facts, (struct match_message){ .id = { db_uuid(bearers, row, 0) },
+		                                                       .identity = db_uuid(bearers, row, 1),
+		                                                       .from = str_dup(view->arena, db_str(bearers, row, 2)),
+		                                                       .sent_at_s = db_time(bearers, row, 3) / USEC_PER_SEC,
+		                                                       .case_id = { db_uuid(bearers, row, 4) } });
 	return 0;
 }
 
@@ -146,21 +149,27 @@ static void put_cases(struct thread_view *view, const struct db_result *subjects
 			struct str subject = header_text(view->arena, raw_headers_get(&headers, "Subject"), &defects);
 			sent[sent_len++] = subject_base(view->arena, subject, &tenant->formats);
 		}
-		match_facts_put_case(&view->facts, (struct match_case){
-			.id = row->id, .tenant = row->tenant, .number = row->number, .state = row->state, .queue = row->queue,
-			.group = row->group, .subject_base = row->subject_base, .opened_at = row->opened_at,
-			.closed_at = row->closed_at, .sent_subjects = { sent, sent_len } });
+		match_facts_put_case(&view->facts, (struct match_case){ .id = row->id,
+		                                                        .tenant = row->tenant,
+		                                                        .number = row->number,
+		                                                        .state = row->state,
+		                                                        .queue = row->queue,
+		                                                        .group = row->group,
+		                                                        .subject_base = row->subject_base,
+		                                                        .opened_at = row->opened_at,
+		                                                        .closed_at = row->closed_at,
+		                                                        .sent_subjects = { sent, sent_len } });
 	}
 }
 
 static const char participants_sql[] =
 	"SELECT case_id, address FROM participant WHERE case_id = ANY($1) AND address = ANY($2)";
-static const char bearers_sql[] =
-	"SELECT m.id, m.identity, m.from_address, m.sent_at, c.case_id FROM message m"
-	" LEFT JOIN case_message c ON c.message_id = m.id WHERE m.id = ANY($1)";
+static const char bearers_sql[] = "SELECT m.id, m.identity, m.from_address, m.sent_at, c.case_id FROM message m"
+								  " LEFT JOIN case_message c ON c.message_id = m.id WHERE m.id = ANY($1)";
 /* Only of cases whose number stands in a subject: to know whether the words beside it are ours. */
 static const char subjects_sql[] =
-	"SELECT case_id, substring(bytes FROM 1 FOR 8192) FROM outbound_message WHERE case_id = ANY($1) AND audience = 'customer'"
+	"SELECT case_id, substring(bytes FROM 1 FOR 8192) FROM outbound_message WHERE case_id = ANY($1)"
+	" AND audience = 'customer'"
 	" ORDER BY case_id, created_at DESC";
 
 static int queue_participants(struct thread_view *view, struct db_result **out, struct err *err)
@@ -204,7 +213,8 @@ static int queue_subjects(struct thread_view *view, struct db_result **out, stru
 		for (size_t i = 0; i < view->len && !is_named; i++) {
 			const struct match_keys *keys = &view->mails[i]->keys;
 			for (size_t n = 0; n < keys->numbers_len; n++)
-				is_named |= keys->numbers[n] == view->cases[c].number && !str_eq(keys->subject_base, view->cases[c].subject_base);
+				is_named |= keys->numbers[n] == view->cases[c].number &&
+				            !str_eq(keys->subject_base, view->cases[c].subject_base);
 		}
 		if (is_named)
 			cases[count++] = view->cases[c].id.id;

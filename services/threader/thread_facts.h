@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * thread_facts - claim, lock and load what the decision about a batch rests on (design.md sections 4 and 5)
  *
- * In the global lock order: ledger rows, identities, ids, cases. What is read before its lock is a guess that tells what
- * to claim and lock; it is read again under the lock, and where it moved the ids are claimed anew.
+ * In the global lock order: ledger rows, identities, ids, cases. What is read before its lock is a guess that tells
+ * what to claim and lock; it is read again under the lock, and where it moved the ids are claimed anew.
  */
 #ifndef THREAD_FACTS_H
 #define THREAD_FACTS_H

@@ -56,9 +56,8 @@ void thread_list_refs(struct thread_view *view)
 }
 
 static const char refs_sql[] = "SELECT id, case_id, message_id FROM message_ref WHERE id = ANY($1)";
-static const char numbers_sql[] =
-	"SELECT c.id FROM unnest($1::uuid[], $2::int8[]) AS u(tenant, number)"
-	" JOIN case_file c ON c.number = u.number AND c.tenant_id = u.tenant";
+static const char numbers_sql[] = "SELECT c.id FROM unnest($1::uuid[], $2::int8[]) AS u(tenant, number)"
+								  " JOIN case_file c ON c.number = u.number AND c.tenant_id = u.tenant";
 /* A few of the newest are enough: the newest decides. */
 static const char alike_sql[] =
 	"SELECT found.id FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[])"
@@ -104,8 +103,10 @@ static int queue_numbers(struct thread_view *view, struct db_result **out, struc
 
 static int queue_alike(struct thread_view *view, struct db_result **out, struct err *err)
 {
-	struct uuid *tenants = ARENA_ARRAY(view->arena, struct uuid, view->len), *groups = ARENA_ARRAY(view->arena, struct uuid, view->len);
-	struct str *bases = ARENA_ARRAY(view->arena, struct str, view->len), *senders = ARENA_ARRAY(view->arena, struct str, view->len);
+	struct uuid *tenants = ARENA_ARRAY(view->arena, struct uuid, view->len),
+				*groups = ARENA_ARRAY(view->arena, struct uuid, view->len);
+	struct str *bases = ARENA_ARRAY(view->arena, struct str, view->len),
+			   *senders = ARENA_ARRAY(view->arena, struct str, view->len);
 	int64_t *earliest = ARENA_ARRAY(view->arena, int64_t, view->len);
 	size_t count = 0;
 	for (size_t i = 0; i < view->len; i++) {
@@ -117,8 +118,7 @@ static int queue_alike(struct thread_view *view, struct db_result **out, struct 
 		groups[count] = mail->mailbox->group.id;
 		bases[count] = mail->keys.subject_base;
 		senders[count] = mail->keys.from;
-		earliest[count++] =
-			mail->received.received_at_us - mail->mailbox->rung5_days * SECONDS_OF_DAY * USEC_PER_SEC;
+		earliest[count++] = mail->received.received_at_us - mail->mailbox->rung5_days * SECONDS_OF_DAY * USEC_PER_SEC;
 	}
 	if (!count)
 		return 0;
@@ -136,7 +136,7 @@ static int queue_alike(struct thread_view *view, struct db_result **out, struct 
 int thread_guess_cases(struct thread_view *view, struct case_id **out, size_t *out_count, struct err *err)
 {
 	struct db_result *refs CLEANUP(db_result_done) = NULL, *numbers CLEANUP(db_result_done) = NULL,
-			 *alike CLEANUP(db_result_done) = NULL;
+						   *alike CLEANUP(db_result_done) = NULL;
 	struct uuid *keys = ARENA_ARRAY(view->arena, struct uuid, view->refs_len);
 	for (size_t i = 0; i < view->refs_len; i++)
 		keys[i] = view->refs_list[i].key;
@@ -181,8 +181,8 @@ int thread_claim_refs(struct thread_view *view, const struct case_id *cases, siz
 	match_facts_init(&guess, view->arena);
 	for (size_t i = 0; i < view->refs_len; i++)
 		if (!uuid_is_null(view->refs_list[i].case_id.id))
-			match_facts_put_ref(&guess, (struct match_ref){ .key = view->refs_list[i].key,
-			                                                .case_id = view->refs_list[i].case_id });
+			match_facts_put_ref(
+				&guess, (struct match_ref){ .key = view->refs_list[i].key, .case_id = view->refs_list[i].case_id });
 	for (size_t i = 0; i < view->sent_len; i++)
 		match_facts_put_outbound(&guess, view->sent[i]);
 	struct case_id *tentative = ARENA_ARRAY(view->arena, struct case_id, view->len);
@@ -205,7 +205,7 @@ int thread_claim_refs(struct thread_view *view, const struct case_id *cases, siz
 	}
 	struct uuid *uuids = ARENA_ARRAY(view->arena, struct uuid, view->refs_len * 4);
 	struct uuid *id = uuids, *tenant = id + view->refs_len, *case_id = tenant + view->refs_len,
-		    *message = case_id + view->refs_len;
+				*message = case_id + view->refs_len;
 	size_t claims = 0;
 	for (size_t i = 0; i < view->refs_len; i++) {
 		const struct thread_ref *ref = &view->refs_list[i];

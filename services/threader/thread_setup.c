@@ -8,9 +8,11 @@
 #include "base/banned.h"
 
 static const char mailboxes_sql[] =
-	"SELECT id, tenant_id, group_id, queue_id, address, sender_trust, kind = 'personal', rung5, rung5_days FROM mailbox"
+	"SELECT id, tenant_id, group_id, queue_id, address, sender_trust, kind = 'personal', rung5, rung5_days"
+	" FROM mailbox"
 	" WHERE id = ANY($1) UNION"
-	" SELECT id, tenant_id, group_id, queue_id, address, sender_trust, kind = 'personal', rung5, rung5_days FROM mailbox"
+	" SELECT id, tenant_id, group_id, queue_id, address, sender_trust, kind = 'personal', rung5, rung5_days"
+	" FROM mailbox"
 	" WHERE tenant_id = ANY($2) AND address = ANY($3)";
 static const char queues_sql[] =
 	"SELECT id, tenant_id, team_id, subject_format, closed_policy, reopen_days FROM queue WHERE tenant_id = ANY($1)"
@@ -40,7 +42,7 @@ int thread_setup_load(struct db *db, struct arena *arena, const struct seal_key 
 		return 0;
 
 	struct db_result *found CLEANUP(db_result_done) = NULL, *queues CLEANUP(db_result_done) = NULL,
-			 *senders CLEANUP(db_result_done) = NULL;
+							*senders CLEANUP(db_result_done) = NULL;
 	struct db_args args, by_tenant;
 	db_args_init(&args, arena);
 	db_arg_uuids(&args, mailboxes, mailboxes_len);
@@ -162,11 +164,14 @@ static void read_mailboxes(struct arena *arena, const struct db_result *rows, st
 	out->mailboxes = ARENA_ARRAY(arena, struct match_mailbox, out->mailboxes_len);
 	for (int row = 0; row < db_rows(rows); row++) {
 		struct match_mailbox *mailbox = &out->mailboxes[row];
-		*mailbox = (struct match_mailbox){ .id = { db_uuid(rows, row, 0) }, .tenant = { db_uuid(rows, row, 1) },
-			                           .group = { db_uuid(rows, row, 2) }, .queue = { db_uuid(rows, row, 3) },
-			                           .address = str_dup(arena, db_str(rows, row, 4)),
-			                           .is_personal = db_bool(rows, row, 6), .rung5 = db_bool(rows, row, 7),
-			                           .rung5_days = db_int(rows, row, 8) };
+		*mailbox = (struct match_mailbox){ .id = { db_uuid(rows, row, 0) },
+			                               .tenant = { db_uuid(rows, row, 1) },
+			                               .group = { db_uuid(rows, row, 2) },
+			                               .queue = { db_uuid(rows, row, 3) },
+			                               .address = str_dup(arena, db_str(rows, row, 4)),
+			                               .is_personal = db_bool(rows, row, 6),
+			                               .rung5 = db_bool(rows, row, 7),
+			                               .rung5_days = db_int(rows, row, 8) };
 		/* What this program does not know yet is the most careful. */
 		if (!sender_trust_parse(db_str(rows, row, 5), &mailbox->trust))
 			mailbox->trust = TRUST_STRICT;
@@ -182,8 +187,10 @@ static void read_queues(struct arena *arena, const struct db_result *rows, struc
 		if (!uuid_eq(db_uuid(rows, row, 1), tenant->id.id))
 			continue;
 		struct match_queue *queue = &queues[count++];
-		*queue = (struct match_queue){ .id = { db_uuid(rows, row, 0) }, .team = { db_uuid(rows, row, 2) },
-			                       .format = str_dup(arena, db_str(rows, row, 3)), .reopen_days = db_int(rows, row, 5) };
+		*queue = (struct match_queue){ .id = { db_uuid(rows, row, 0) },
+			                           .team = { db_uuid(rows, row, 2) },
+			                           .format = str_dup(arena, db_str(rows, row, 3)),
+			                           .reopen_days = db_int(rows, row, 5) };
 		if (!closed_policy_parse(db_str(rows, row, 4), &queue->closed))
 			queue->closed = CLOSED_REOPEN_WITHIN;
 		size_t at = 0;

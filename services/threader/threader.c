@@ -39,7 +39,8 @@ struct prepared {
 };
 
 static struct metric mails_total = METRIC_COUNTER("mailcase_threader_mails_total", "mails decided", "outcome");
-static struct metric matched_total = METRIC_COUNTER("mailcase_threader_matched_total", "what decided about a mail's case", "rung");
+static struct metric matched_total =
+	METRIC_COUNTER("mailcase_threader_matched_total", "what decided about a mail's case", "rung");
 static struct metric decided_seconds =
 	METRIC_HISTOGRAM("mailcase_threader_decided_seconds", "from the intake of a mail to its case", NULL);
 
@@ -56,7 +57,7 @@ int main(int argc, char **argv)
 		.name = "threader",
 		.summary = "attach each received mail to a case, or open one",
 		.examples = "  MAILCASE_DATABASE_URL=postgresql://... MAILCASE_SEAL_KEY_FILE=seal.key threader\n"
-			    "  threader --settings\n",
+					"  threader --settings\n",
 		.run = run,
 	};
 	return service_main(argc, argv, &def);
@@ -132,9 +133,11 @@ static int set_aside(struct turn *turn, const struct bus_record *record, const c
 
 static void committed(struct turn *turn)
 {
-	static const char *const outcomes[] = { [MATCH_OPENED] = "opened", [MATCH_JOINED] = "joined",
-		                                [MATCH_DUPLICATE] = "duplicate", [MATCH_PERSONAL] = "personal",
-		                                [MATCH_OWN_MAIL] = "own_mail" };
+	static const char *const outcomes[] = { [MATCH_OPENED] = "opened",
+		                                    [MATCH_JOINED] = "joined",
+		                                    [MATCH_DUPLICATE] = "duplicate",
+		                                    [MATCH_PERSONAL] = "personal",
+		                                    [MATCH_OWN_MAIL] = "own_mail" };
 	static const char *const rungs[] = { "opened", "token", "ids", "thread_index", "number", "subject" };
 	struct prepared *prepared = turn->batch;
 
@@ -152,10 +155,10 @@ static void committed(struct turn *turn)
 		for (size_t r = 0; r < ARRAY_LEN(rungs); r++)
 			if (str_eq(v->matched_by, str_of(rungs[r])))
 				metric_add(metric_label(&matched_total, rungs[r]), 1);
-		metric_observe_us(metric_label(&decided_seconds, NULL),
-		                  prepared->batch.now_us - mail->received.received_at_us);
-		log_info("mail.decided", LOG_UUID("intake", mail->received.intake.id), LOG_TEXT("outcome", outcomes[v->outcome]),
-		         LOG_UUID("message", v->message.id), LOG_UUID("case", v->case_id.id), LOG_STR("matched_by", v->matched_by),
+		metric_observe_us(metric_label(&decided_seconds, NULL), prepared->batch.now_us - mail->received.received_at_us);
+		log_info("mail.decided", LOG_UUID("intake", mail->received.intake.id),
+		         LOG_TEXT("outcome", outcomes[v->outcome]), LOG_UUID("message", v->message.id),
+		         LOG_UUID("case", v->case_id.id), LOG_STR("matched_by", v->matched_by),
 		         LOG_BOOL("pending", v->is_pending), LOG_END);
 	}
 }

@@ -8,21 +8,23 @@
 
 enum { RAW_BYTES_MOST = 16 * 1024 * 1024 };
 
-static struct metric parsed = METRIC_COUNTER("mailcase_threader_parsed_total", "mails given to a parser child", "verdict");
+static struct metric parsed =
+	METRIC_COUNTER("mailcase_threader_parsed_total", "mails given to a parser child", "verdict");
 
 static int look_into_ledger(struct db *db, struct arena *arena, struct thread_batch *batch, struct err *err);
 static struct thread_mail *mail_of(struct thread_batch *batch, struct uuid intake);
-static int parse_some(struct db *db, struct arena *arena, struct parser_pool *pool, struct thread_batch *batch, size_t from,
-                      size_t to, struct err *err);
+static int parse_some(struct db *db, struct arena *arena, struct parser_pool *pool, struct thread_batch *batch,
+                      size_t from, size_t to, struct err *err);
 static void set_aside(struct thread_mail *mail, const char *reason);
 
-int understand(struct db *db, struct arena *arena, struct parser_pool *pool, const struct bus_record *records, size_t count,
-               struct thread_batch *out, struct err *err)
+int understand(struct db *db, struct arena *arena, struct parser_pool *pool, const struct bus_record *records,
+               size_t count, struct thread_batch *out, struct err *err)
 {
 	*out = (struct thread_batch){ .mails = ARENA_ARRAY(arena, struct thread_mail, count), .len = count };
 	for (size_t i = 0; i < count; i++) {
 		struct thread_mail *mail = &out->mails[i];
-		*mail = (struct thread_mail){ .record = &records[i], .fresh_message = { uuid_v7() }, .fresh_case = { uuid_v7() } };
+		*mail =
+			(struct thread_mail){ .record = &records[i], .fresh_message = { uuid_v7() }, .fresh_case = { uuid_v7() } };
 		struct err why;
 		if (mail_received_decode(arena, records[i].value, &mail->received, &why) < 0) {
 			set_aside(mail, "undecodable record");
@@ -100,8 +102,8 @@ static struct thread_mail *mail_of(struct thread_batch *batch, struct uuid intak
 
 static const char blob_sql[] = "SELECT id, bytes FROM blob WHERE id = ANY($1)";
 
-static int parse_some(struct db *db, struct arena *arena, struct parser_pool *pool, struct thread_batch *batch, size_t from,
-                      size_t to, struct err *err)
+static int parse_some(struct db *db, struct arena *arena, struct parser_pool *pool, struct thread_batch *batch,
+                      size_t from, size_t to, struct err *err)
 {
 	struct uuid *ids = ARENA_ARRAY(arena, struct uuid, to - from);
 	size_t count = 0;

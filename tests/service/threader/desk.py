@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A desk for the tests of the threader: an installation, mails put in as a fetcher would, mails of ours as a notifier."""
+"""A desk for the tests of the threader: an installation, mails put in as by a fetcher, and sent as by a notifier."""
 
 import hashlib
 import json
@@ -22,7 +22,8 @@ class Desk(Installation):
     def __enter__(self):
         super().__enter__()
         password = self.secret_file("imap", "x")
-        server = ("--host", "imap.invalid", "--port", "993", "--tls", "implicit", "--user", "x", "--password-file", password)
+        server = ("--host", "imap.invalid", "--port", "993", "--tls", "implicit", "--user", "x",
+                  "--password-file", password)
         self.casectl("tenant", "add", "demo")
         self.casectl("user", "add", "agent", "--address", STAFF)
         self.casectl("queue", "add", "support")
@@ -66,47 +67,53 @@ class Desk(Installation):
 
     def settle(self, seconds=120):
         """All of ours decided; the later groups' lag is not ours."""
-        self.wait_rows("SELECT 1 FROM (SELECT count(*) FILTER (WHERE state IN ('received', 'retrying', 'action_needed')) AS w,"
-                       " count(*) AS n FROM intake) s WHERE w = 0 AND n = %s", self.mails, seconds=seconds)
+        self.wait_rows("""SELECT 1 FROM intake HAVING count(*) = %s AND
+            count(*) FILTER (WHERE state IN ('received', 'retrying', 'action_needed')) = 0""",
+                       self.mails, seconds=seconds)
 
     def thread(self, raws, **options):
         self.put(raws, **options)
         self.settle()
 
-    def send(self, case_number, recipients, audience="customer", kind="auto_reply", subject="We have your message", body="Thank you."):
+    def send(self, case_number, recipients, audience="customer", kind="auto_reply", subject="We have your message"):
         """A mail of ours, stored as sent; its Message-ID."""
         with self.connect() as db:
             serial = db.execute("SELECT nextval('outbound_serial') AS n").fetchone()["n"]
         header = f"{self.token(serial)}@example.test"
-        raw = f"Message-ID: <{header}>\r\nFrom: {SUPPORT}\r\nSubject: [#{case_number}] {subject}\r\n\r\n{body}\r\n"
+        raw = f"Message-ID: <{header}>\r\nFrom: {SUPPORT}\r\nSubject: [#{case_number}] {subject}\r\n\r\nThank you.\r\n"
         with self.connect() as db, db.transaction():
-            case = db.execute("SELECT id, tenant_id, version FROM case_file WHERE number = %s", (case_number,)).fetchone()
+            case = db.execute("SELECT id, tenant_id, version FROM case_file WHERE number = %s",
+                              (case_number,)).fetchone()
             user = db.execute("SELECT id FROM app_user").fetchone()["id"] if audience == "staff" else None
-            outbound = db.execute(
-                "INSERT INTO outbound_message (id, tenant_id, serial, case_id, case_version, audience, kind, reason, user_id,"
-                " outbound_mailbox_id, mailbox_reason, header_id, envelope_from, bytes, created_at) SELECT %s, %s, %s, %s, %s, %s,"
-                " %s, 'case_opened', %s, id, 'tenant_default', %s, '', %s, now() FROM outbound_mailbox RETURNING id,"
-                " outbound_mailbox_id",
+            outbound = db.execute("""
+                INSERT INTO outbound_message (id, tenant_id, serial, case_id, case_version, audience, kind, reason,
+                    user_id, outbound_mailbox_id, mailbox_reason, header_id, envelope_from, bytes, created_at)
+                SELECT %s, %s, %s, %s, %s, %s, %s, 'case_opened', %s, id, 'tenant_default', %s, '', %s, now()
+                FROM outbound_mailbox RETURNING id, outbound_mailbox_id AS mailbox""",
                 (uuid.uuid4(), case["tenant_id"], serial, case["id"], case["version"], audience, kind, user, header,
                  raw.encode())).fetchone()
             for recipient in recipients:
-                db.execute("INSERT INTO outbound_copy (id, tenant_id, outbound_id, outbound_mailbox_id, recipient, role, state,"
-                           " next_attempt_at, changed_at) VALUES (%s, %s, %s, %s, %s, 'to', 'accepted', now(), now())",
-                           (uuid.uuid4(), case["tenant_id"], outbound["id"], outbound["outbound_mailbox_id"], recipient))
+                db.execute("""
+                    INSERT INTO outbound_copy (id, tenant_id, outbound_id, outbound_mailbox_id, recipient, role, state,
+                        next_attempt_at, changed_at)
+                    VALUES (%s, %s, %s, %s, %s, 'to', 'accepted', now(), now())""",
+                    (uuid.uuid4(), case["tenant_id"], outbound["id"], outbound["mailbox"], recipient))
         return header, raw.encode()
 
     def place(self, header_id):
         """Where the message of that Message-ID (without brackets) is."""
-        rows = self.rows("SELECT c.number, cm.is_pending, cm.is_external, cm.matched_by, cm.evidence, m.* FROM message m"
-                         " LEFT JOIN case_message cm ON cm.message_id = m.id LEFT JOIN case_file c ON c.id = cm.case_id"
-                         " WHERE m.message_id = %s ORDER BY m.id", header_id)
+        rows = self.rows("""
+            SELECT c.number, cm.is_pending, cm.is_external, cm.matched_by, cm.evidence, m.* FROM message m
+            LEFT JOIN case_message cm ON cm.message_id = m.id LEFT JOIN case_file c ON c.id = cm.case_id
+            WHERE m.message_id = %s ORDER BY m.id""", header_id)
         assert len(rows) == 1, rows
         return rows[0]
 
     def snapshot(self):
         """What must not change when something is delivered again, as one digest: all but the ledger."""
-        tables = {"message": "id", "case_message": "message_id, case_id", "case_file": "id", "participant": "case_id, address",
-                  "message_ref": "id", "case_event": "case_id, version, ordinal", "attachment": "message_id, position"}
+        tables = {"message": "id", "case_message": "message_id, case_id", "case_file": "id",
+                  "participant": "case_id, address", "message_ref": "id", "case_event": "case_id, version, ordinal",
+                  "attachment": "message_id, position"}
         digest = hashlib.sha256()
         for table, order in tables.items():
             for row in self.rows(f"SELECT * FROM {table} ORDER BY {order}"):
@@ -122,25 +129,29 @@ class Desk(Installation):
 
 
 INVARIANTS = {
-    "every ledger row of a case has its message there":
-        "SELECT i.id FROM intake i WHERE i.state IN ('case', 'attached') AND NOT EXISTS (SELECT 1 FROM case_message c WHERE"
-        " c.message_id = i.message_id AND c.case_id = i.case_id)",
+    "every ledger row of a case has its message there": """
+        SELECT i.id FROM intake i WHERE i.state IN ('case', 'attached') AND NOT EXISTS
+            (SELECT 1 FROM case_message c WHERE c.message_id = i.message_id AND c.case_id = i.case_id)""",
     "every duplicate names a message": "SELECT id FROM intake WHERE state = 'duplicate' AND message_id IS NULL",
     "a message is in at most one case": "SELECT message_id FROM case_message GROUP BY 1 HAVING count(*) > 1",
     "every case has an opener": "SELECT id FROM case_file WHERE message_count = 0",
-    "messages are counted": "SELECT f.id FROM case_file f WHERE message_count <> (SELECT count(*) FROM case_message c WHERE"
-                            " c.case_id = f.id)",
-    "positions have no gaps": "SELECT case_id FROM case_message GROUP BY 1 HAVING max(position) <> count(*) OR"
-                              " count(DISTINCT position) <> count(*)",
-    "versions have no gaps": "SELECT f.id FROM case_file f WHERE version <> (SELECT count(DISTINCT version) FROM case_event e"
-                             " WHERE e.case_id = f.id)",
+    "messages are counted": """
+        SELECT f.id FROM case_file f
+        WHERE message_count <> (SELECT count(*) FROM case_message c WHERE c.case_id = f.id)""",
+    "positions have no gaps": """
+        SELECT case_id FROM case_message GROUP BY 1
+        HAVING max(position) <> count(*) OR count(DISTINCT position) <> count(*)""",
+    "versions have no gaps": """
+        SELECT f.id FROM case_file f
+        WHERE version <> (SELECT count(DISTINCT e.version) FROM case_event e WHERE e.case_id = f.id)""",
     "every id leads to a case that is there":
         "SELECT r.id FROM message_ref r WHERE NOT EXISTS (SELECT 1 FROM case_file f WHERE f.id = r.case_id)",
-    "the bearer of an id is in the case where it leads":
-        "SELECT r.id FROM message_ref r WHERE message_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM case_message c WHERE"
-        " c.message_id = r.message_id AND c.case_id = r.case_id)",
-    "a refused mail has a dead letter": "SELECT id FROM intake i WHERE state = 'dead' AND NOT EXISTS (SELECT 1 FROM dead_letter d"
-                                        " WHERE d.subject = i.id::text)",
+    "the bearer of an id is in the case where it leads": """
+        SELECT r.id FROM message_ref r WHERE message_id IS NOT NULL AND NOT EXISTS
+            (SELECT 1 FROM case_message c WHERE c.message_id = r.message_id AND c.case_id = r.case_id)""",
+    "a dead mail has a dead letter": """
+        SELECT id FROM intake i WHERE state = 'dead' AND NOT EXISTS
+            (SELECT 1 FROM dead_letter d WHERE d.subject = i.id::text)""",
 }
 
 
@@ -192,4 +203,5 @@ class Bench:
         places = {row["message_id"]: row["number"] for row in desk.rows(
             "SELECT m.message_id, f.number FROM message m JOIN case_message c ON c.message_id = m.id"
             " JOIN case_file f ON f.id = c.case_id")}
-        return [(m["mode"], m["file"]) for m in self.replies() if places.get(m["msgid"].strip("<>")) != numbers[m["conv"]]]
+        return [(m["mode"], m["file"]) for m in self.replies()
+                if places.get(m["msgid"].strip("<>")) != numbers[m["conv"]]]

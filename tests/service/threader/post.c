@@ -56,15 +56,19 @@ static struct str read_file(struct arena *arena, struct str path)
 	return copy;
 }
 
-static struct uuid mailbox_row(struct poster *post, struct str address, struct uuid *out_tenant, struct uuid *out_folder)
+static struct uuid mailbox_row(struct poster *post, struct str address, struct uuid *out_tenant,
+                               struct uuid *out_folder)
 {
 	struct err err;
 	struct db_args args;
 	struct db_result *rows CLEANUP(db_result_done) = NULL;
 	db_args_init(&args, &post->arena);
 	db_arg_text(&args, address);
-	need(db_query(post->db, "SELECT m.id, m.tenant_id, f.id FROM mailbox m LEFT JOIN mailbox_folder f ON f.mailbox_id = m.id"
-	                        " WHERE m.address = $1 LIMIT 1", &args, &rows, &err), &err);
+	need(db_query(post->db,
+	              "SELECT m.id, m.tenant_id, f.id FROM mailbox m LEFT JOIN mailbox_folder f ON f.mailbox_id = m.id"
+	              " WHERE m.address = $1 LIMIT 1",
+	              &args, &rows, &err),
+	     &err);
 	if (!db_rows(rows)) {
 		fprintf(stderr, "there is no mailbox %.*s\n", STR_ARG(address));
 		exit(1);
@@ -82,15 +86,22 @@ static void begin(struct poster *post)
 	post->is_open = true;
 }
 
-static void put_mail(struct poster *post, struct str address, int64_t uidvalidity, int64_t uid, bool is_quiet, struct str path)
+static void put_mail(struct poster *post, struct str address, int64_t uidvalidity, int64_t uid, bool is_quiet,
+                     struct str path)
 {
 	struct err err;
 	struct arena *arena = &post->arena;
 	struct uuid tenant, folder, mailbox = mailbox_row(post, address, &tenant, &folder);
 	struct str raw = read_file(arena, path);
-	struct mail_received received = { .intake = { uuid_v7() }, .tenant = { tenant }, .mailbox = { mailbox },
-		                          .folder = { folder }, .blob = { uuid_v7() }, .sha256 = sha256_of(raw),
-		                          .size = (int64_t)raw.len, .received_at_us = clock_wall_us(), .is_quiet = is_quiet };
+	struct mail_received received = { .intake = { uuid_v7() },
+		                              .tenant = { tenant },
+		                              .mailbox = { mailbox },
+		                              .folder = { folder },
+		                              .blob = { uuid_v7() },
+		                              .sha256 = sha256_of(raw),
+		                              .size = (int64_t)raw.len,
+		                              .received_at_us = clock_wall_us(),
+		                              .is_quiet = is_quiet };
 	thread_hint(raw, received.sha256, received.hint);
 
 	begin(post);
@@ -101,7 +112,9 @@ static void put_mail(struct poster *post, struct str address, int64_t uidvalidit
 	db_arg_bytes(&args, str_span((const char *)received.sha256.b, sizeof received.sha256.b));
 	db_arg_int(&args, received.size);
 	db_arg_bytes(&args, raw);
-	need(db_queue(post->db, "INSERT INTO blob (id, tenant_id, sha256, size, bytes) VALUES ($1, $2, $3, $4, $5)", &args, NULL, &err), &err);
+	need(db_queue(post->db, "INSERT INTO blob (id, tenant_id, sha256, size, bytes) VALUES ($1, $2, $3, $4, $5)", &args,
+	              NULL, &err),
+	     &err);
 	db_args_init(&args, arena);
 	db_arg_uuid(&args, received.intake.id);
 	db_arg_uuid(&args, tenant);
@@ -113,13 +126,18 @@ static void put_mail(struct poster *post, struct str address, int64_t uidvalidit
 	db_arg_int(&args, received.size);
 	db_arg_time(&args, received.received_at_us);
 	db_arg_bool(&args, is_quiet);
-	need(db_queue(post->db, "INSERT INTO intake (id, tenant_id, mailbox_id, folder_id, uidvalidity, uid, state, blob_id, size,"
-	                        " received_at, is_quiet) VALUES ($1, $2, $3, $4, $5, $6, 'received', $7, $8, $9, $10)",
-	              &args, NULL, &err), &err);
-	const struct outbox_row row = { .ce_id = uuid_v7(), .tenant = { tenant }, .topic = TOPIC_MAIL_RECEIVED,
-		                        .key = str_of(received.hint), .type = MAIL_RECEIVED_TYPE,
-		                        .subject = uuid_str(arena, received.intake.id),
-		                        .value = mail_received_encode(arena, &received) };
+	need(db_queue(post->db,
+	              "INSERT INTO intake (id, tenant_id, mailbox_id, folder_id, uidvalidity, uid, state, blob_id, size,"
+	              " received_at, is_quiet) VALUES ($1, $2, $3, $4, $5, $6, 'received', $7, $8, $9, $10)",
+	              &args, NULL, &err),
+	     &err);
+	const struct outbox_row row = { .ce_id = uuid_v7(),
+		                            .tenant = { tenant },
+		                            .topic = TOPIC_MAIL_RECEIVED,
+		                            .key = str_of(received.hint),
+		                            .type = MAIL_RECEIVED_TYPE,
+		                            .subject = uuid_str(arena, received.intake.id),
+		                            .value = mail_received_encode(arena, &received) };
 	need(outbox_put(post->db, arena, &row, 1, &err), &err);
 }
 

@@ -41,16 +41,18 @@ static void check(const char *sentence, const struct match_verdict *v, const str
 	if (v->state != v->state_before)
 		snprintf(state, sizeof state, "%s>%s", case_state_name(v->state_before), case_state_name(v->state));
 	bool is_new = v->outcome == MATCH_OPENED;
-	bool right_case = e->case_number ? v->outcome == MATCH_JOINED && uuid_eq(v->case_id.id, world_case(e->case_number).id)
-	                                 : is_new && uuid_eq(v->case_id.id, world_case(FRESH).id);
+	bool right_case = e->case_number
+	                      ? v->outcome == MATCH_JOINED && uuid_eq(v->case_id.id, world_case(e->case_number).id)
+	                      : is_new && uuid_eq(v->case_id.id, world_case(FRESH).id);
 	int marks = (v->is_pending ? PENDING : 0) | (v->is_external ? EXTERNAL : 0) | (v->is_unverified ? UNVERIFIED : 0);
 	bool right_follows = e->follows ? uuid_eq(v->follows.id, world_case(e->follows).id) : uuid_is_null(v->follows.id);
-	bool right_suggests = e->suggests ? uuid_eq(v->suggested.id, world_case(e->suggests).id) : uuid_is_null(v->suggested.id);
+	bool right_suggests =
+		e->suggests ? uuid_eq(v->suggested.id, world_case(e->suggests).id) : uuid_is_null(v->suggested.id);
 	if (!right_case || marks != e->marks || !str_eq(v->matched_by, str_of(e->by ? e->by : "opened")) ||
 	    !str_eq(str_of(state), str_of(e->state ? e->state : "")) || !right_follows || !right_suggests ||
 	    !str_eq(v->token_refused, str_of(e->refused ? e->refused : "")))
-		fail_msg("%s: outcome %d case %02x%02x marks %d by %.*s state %s follows %d suggests %d refused %.*s\n%.*s", sentence,
-		         v->outcome, v->case_id.id.b[1], v->case_id.id.b[2], marks, STR_ARG(v->matched_by), state,
+		fail_msg("%s: outcome %d case %02x%02x marks %d by %.*s state %s follows %d suggests %d refused %.*s\n%.*s",
+		         sentence, v->outcome, v->case_id.id.b[1], v->case_id.id.b[2], marks, STR_ARG(v->matched_by), state,
 		         v->follows.id.b[2], v->suggested.id.b[2], STR_ARG(v->token_refused), STR_ARG(v->evidence));
 }
 

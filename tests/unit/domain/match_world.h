@@ -10,6 +10,8 @@
  *	case 7  open, "child first"; anna answered <unseen@client.example>, which nobody has seen
  *	case 8  open, of another tenant; anna wrote <foreign@client.example>
  *	mail 13 notice of case 1 to the agent · mail 14 of case 1 under a key that is gone
+ *	mail 16 names the other tenant's case
+ *	our own address was added to case 2 by mistake
  */
 #ifndef MATCH_WORLD_H
 #define MATCH_WORLD_H
