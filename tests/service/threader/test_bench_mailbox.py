@@ -47,8 +47,8 @@ def test_others_who_reply_are_pending_and_participants_are_not(postgres, tmp_pat
         for meta in bench.replies():
             place = desk.place(meta["msgid"].strip("<>"))
             stranger = meta["sender"] != openers[meta["conv"]]
-            # An unauthenticated sender's same subject waits, whoever it is.
-            assert place["is_pending"] == (stranger or meta["mode"] == "E"), meta
+            # The same subject of an unauthenticated sender waits, whoever it is.
+            assert place["is_pending"] == (stranger or place["matched_by"] == "subject"), meta
             assert place["is_external"] == stranger, meta
         assert numbers
 
