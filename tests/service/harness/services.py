@@ -126,7 +126,7 @@ class Installation:
         if kind is not None:
             for service in self.services:
                 service.kill()
-                print(f"---- {service.label}\n{service.log_tail(30)}")
+                print(f"---- {service.label}\n{service.log_tail(5)}")
             return
         try:
             self.stop()
@@ -154,7 +154,11 @@ class Installation:
 
     def casectl_json(self, *args, **options):
         """The objects that `casectl ... --json` prints, one a line."""
-        return [json.loads(line) for line in self.casectl(*args, "--json", **options).stdout.splitlines()]
+        return self.parse_json(self.casectl(*args, "--json", **options).stdout)
+
+    @staticmethod
+    def parse_json(text):
+        return [json.loads(line) for line in text.splitlines()]
 
     def case(self, number):
         return self.casectl_json("case", "show", number)[0]
