@@ -257,6 +257,28 @@ size_t lanes_under_way(const struct lanes *lanes, struct copy_id *out, size_t mo
 	return count;
 }
 
+size_t lanes_to_commit(const struct lanes *lanes)
+{
+	size_t count = 0;
+
+	for (const struct send_job *job = lanes->done; job; job = job->next)
+		count++;
+	for (const struct send_job *job = lanes->waiting; job; job = job->next_waiting)
+		count += job->phase == SEND_WAITS;
+	return count;
+}
+
+size_t lanes_in_flight(const struct lanes *lanes)
+{
+	size_t count = 0;
+
+	for (const struct lane *lane = lanes->first; lane; lane = lane->next) {
+		for (const struct lane_connection *c = lane->connections; c; c = c->next)
+			count += c->job && c->job->phase != SEND_WAITS;
+	}
+	return count;
+}
+
 void lanes_drain(struct lanes *lanes)
 {
 	lanes->is_draining = true;

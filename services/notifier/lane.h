@@ -69,6 +69,10 @@ void send_job_free(struct send_job *job);
 /* All mails whose body is under way, for the renewal of their leases. */
 size_t lanes_under_way(const struct lanes *lanes, struct copy_id *out, size_t most);
 
+/* Mails that the next transaction is about; mails whose server's answer is awaited. */
+size_t lanes_to_commit(const struct lanes *lanes);
+size_t lanes_in_flight(const struct lanes *lanes);
+
 /* No new mails; those on the wire end. */
 void lanes_drain(struct lanes *lanes);
 bool lanes_are_empty(const struct lanes *lanes);

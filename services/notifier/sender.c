@@ -18,6 +18,7 @@
 #define REFRESH_MS INT64_C(2000) /* changed outbound mailboxes */
 #define SWEEP_MS INT64_C(5000)
 #define OUTCOMES_MOST 32 /* mails a transaction */
+#define LINGER_MS 3      /* how long a commit waits for more to come along, while more is coming */
 #define UNDER_WAY_MOST 1024
 
 struct sender {
@@ -39,6 +40,7 @@ static struct metric delay_metric = METRIC_HISTOGRAM("mailcase_send_seconds", "f
 
 static void *run(void *self);
 static int work(struct sender *sender, struct err *err);
+static void linger(struct sender *sender);
 static int refresh(struct sender *sender, struct err *err);
 static int claim(struct sender *sender, struct err *err);
 static int commit(struct sender *sender, bool *out_more, struct err *err);
@@ -146,12 +148,27 @@ static int work(struct sender *sender, struct err *err)
 
 	int fds[] = { sender->wake_fd, db_socket(sender->db) };
 	lanes_turn(sender->lanes, fds, 2, more ? 0 : (int)SCAN_MS / 4);
+	linger(sender);
 	take_wakes(sender);
 	bool is_notified = false;
 	if (db_notified(sender->db, &is_notified, err) < 0)
 		return -1;
 	sender->is_due = sender->is_due || is_notified;
 	return 0;
+}
+
+/* Busy connections answer within moments of each other, and a transaction for eight mails costs little more than one for
+ * one: once something has come, wait for the rest as long as there is a rest and it keeps coming. */
+static void linger(struct sender *sender)
+{
+	int64_t until_ms = clock_mono_ms() + LINGER_MS;
+	size_t before = 0, now = lanes_to_commit(sender->lanes);
+
+	while (now > before && now < OUTCOMES_MOST && lanes_in_flight(sender->lanes) && clock_mono_ms() < until_ms) {
+		before = now;
+		lanes_turn(sender->lanes, NULL, 0, 1);
+		now = lanes_to_commit(sender->lanes);
+	}
 }
 
 static int refresh(struct sender *sender, struct err *err)
