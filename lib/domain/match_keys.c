@@ -14,6 +14,7 @@ enum {
 	NUMBERS_MOST = 20,
 	RECIPIENTS_MOST = 200,
 	BODY_SCANNED = 65536,
+	SUBJECT_BASE_MOST = 1000,
 	THREAD_INDEX_LEN = 29, /* whole base64 digits within the first 22 bytes */
 };
 
@@ -63,7 +64,7 @@ void match_keys_of(struct arena *arena, const struct match_tenant *tenant, const
 		for (size_t n = 0; n < found.len && g.numbers.len < NUMBERS_MOST; n++)
 			*VEC_PUSH(arena, &g.numbers) = found.at[n];
 	}
-	out->subject_base = subject_base(arena, mail->subject, &tenant->formats);
+	out->subject_base = str_cut_utf8(subject_base(arena, mail->subject, &tenant->formats), SUBJECT_BASE_MOST);
 	out->is_reply = subject_is_reply(mail->subject);
 
 	for (size_t i = 0; i < mail->to.len && g.recipients.len < RECIPIENTS_MOST; i++)
