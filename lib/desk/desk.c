@@ -22,7 +22,8 @@ enum desk_status desk_begin(const struct desk *desk, int64_t number, struct case
 	if (exists < 0)
 		return desk_fail(desk);
 	if (!exists)
-		return desk_absent(desk, err, "there is no case %lld; `casectl case list` shows what there is", (long long)number);
+		return desk_absent(desk, err, "there is no case %lld; `casectl case list` shows what there is",
+		                   (long long)number);
 	/* What was read before the lock only led to the id. */
 	if (case_record_lock(desk->db, desk->arena, &found.id, 1, &locked, &count, err) < 0)
 		return desk_fail(desk);
@@ -74,7 +75,8 @@ enum desk_status desk_check_user(const struct desk *desk, struct user_id user, c
 	if (db_rows(rows) == 0)
 		return desk_absent(desk, err, "%s is no user of this tenant", role);
 	if (!db_bool(rows, 0, 0))
-		return desk_refuse(desk, err, "user %.*s is switched off; `casectl user set %.*s --active on` lets them act again",
+		return desk_refuse(desk, err,
+		                   "user %.*s is switched off; `casectl user set %.*s --active on` lets them act again",
 		                   STR_ARG(db_str(rows, 0, 1)), STR_ARG(db_str(rows, 0, 1)));
 	return DESK_DONE;
 }

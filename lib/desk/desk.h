@@ -31,8 +31,8 @@ struct desk {
 
 /* --- for the acts themselves ------------------------------------------------------------------------------------- */
 
-/* Open the transaction, check the author, lock the case of that number. A merged case is refused with its root's number.
- * On anything but DESK_DONE the transaction is rolled back already. */
+/* Open the transaction, check the author, lock the case of that number. A merged case is refused with its root's
+ * number. On anything but DESK_DONE the transaction is rolled back already. */
 enum desk_status desk_begin(const struct desk *desk, int64_t number, struct case_row *out, struct err *err);
 
 /* The same for an act that opens a case. */

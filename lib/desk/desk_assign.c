@@ -23,7 +23,8 @@ enum desk_status desk_assign(const struct desk *desk, const struct desk_assign *
 	if (status != DESK_DONE)
 		return status;
 	if (row.state == CASE_CLOSED)
-		return desk_refuse(desk, err, "case %lld is closed: nobody works on it; `casectl case reply --reopen` opens it again",
+		return desk_refuse(desk, err,
+		                   "case %lld is closed: nobody works on it; `casectl case reply --reopen` opens it again",
 		                   (long long)row.number);
 	struct team_id team = uuid_is_null(request->team.id) ? row.team : request->team;
 	*out = (struct desk_assign_done){ .case_id = row.id };

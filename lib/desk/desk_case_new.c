@@ -31,8 +31,8 @@ static const char sql_participant[] =
 	"INSERT INTO participant (case_id, address, tenant_id, role, name, added_at) VALUES ($1, $2, $3, 'added', $4, $5) "
 	"ON CONFLICT (case_id, address) DO NOTHING";
 
-enum desk_status desk_case_new(const struct desk *desk, const struct desk_case_new *request, struct desk_case_new_done *out,
-                               struct err *err)
+enum desk_status desk_case_new(const struct desk *desk, const struct desk_case_new *request,
+                               struct desk_case_new_done *out, struct err *err)
 {
 	struct opening opening = { .root = STR("") };
 	struct fact facts[4 + TO_MOST];
@@ -69,7 +69,8 @@ enum desk_status desk_case_new(const struct desk *desk, const struct desk_case_n
 		                                               .size = mail.size ? mail.size : (int64_t)request->text.len } };
 	for (size_t i = 0; i < request->to.len; i++)
 		if (mail.verdicts[i].is_in)
-			facts[facts_len++] = (struct fact){ .kind = FACT_PARTICIPANT_ADDED, .participant_added = { .role = STR("added") } };
+			facts[facts_len++] =
+				(struct fact){ .kind = FACT_PARTICIPANT_ADDED, .participant_added = { .role = STR("added") } };
 	if (!uuid_is_null(request->assignee.id))
 		facts[facts_len++] = (struct fact){ .kind = FACT_ASSIGNED,
 			                            .assigned = { request->assignee, row->team, { { { 0 } } }, STR("person") } };
@@ -113,9 +114,15 @@ static enum desk_status put_mail(const struct desk *desk, const struct desk_case
                                  struct desk_mail_done *out, struct err *err)
 {
 	struct recipient_candidate *candidates = ARENA_ARRAY(desk->arena, struct recipient_candidate, request->to.len);
-	struct desk_mail mail = { .row = &opening->row, .mailbox = opening->mailbox, .outbound = request->outbound, .prefix = "",
-		                  .text = request->text, .candidates = candidates, .candidates_len = request->to.len,
-		                  .in_reply_to = STR(""), .reason = "case_opened" };
+	struct desk_mail mail = { .row = &opening->row,
+		                      .mailbox = opening->mailbox,
+		                      .outbound = request->outbound,
+		                      .prefix = "",
+		                      .text = request->text,
+		                      .candidates = candidates,
+		                      .candidates_len = request->to.len,
+		                      .in_reply_to = STR(""),
+		                      .reason = "case_opened" };
 
 	for (size_t i = 0; i < request->to.len; i++)
 		candidates[i] = (struct recipient_candidate){ request->to.at[i], false, "named" };

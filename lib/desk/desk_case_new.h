@@ -10,7 +10,8 @@
 struct desk_case_new {
 	struct queue_id queue;
 	struct str subject, text;
-	struct mail_addresses to; /* they become participants and get the text as the first mail; none: the text is a note */
+	/* They become participants and get the text as the first mail; none: the text is a note. */
+	struct mail_addresses to;
 	struct user_id assignee;  /* null: the router's business */
 	struct outbound_mailbox_id outbound; /* the author's choice; null: chosen by the rules */
 };
@@ -22,7 +23,7 @@ struct desk_case_new_done {
 	struct outbound_id outbound; /* null: no mail */
 };
 
-enum desk_status desk_case_new(const struct desk *desk, const struct desk_case_new *request, struct desk_case_new_done *out,
-                               struct err *err);
+enum desk_status desk_case_new(const struct desk *desk, const struct desk_case_new *request,
+                               struct desk_case_new_done *out, struct err *err);
 
 #endif

@@ -5,19 +5,20 @@
 
 static const char sql_pending[] =
 	"SELECT c.message_id, c.is_pending, m.from_address, m.from_name, m.is_automatic FROM case_message c "
-	"JOIN message m ON m.id = c.message_id WHERE c.case_id = $1 AND ((c.message_id = $2) OR ($2 IS NULL AND c.is_pending)) "
-	"ORDER BY c.position LIMIT 2";
+	"JOIN message m ON m.id = c.message_id WHERE c.case_id = $1 AND ((c.message_id = $2) OR ($2 IS NULL AND "
+	"c.is_pending)) ORDER BY c.position LIMIT 2";
 static const char sql_confirm[] =
-	"UPDATE case_message SET is_pending = false, confirmed_by = $3, confirmed_at = $4 WHERE message_id = $2 AND case_id = $1";
+	"UPDATE case_message SET is_pending = false, confirmed_by = $3, confirmed_at = $4 WHERE message_id = $2 AND "
+	"case_id = $1";
 static const char sql_participant[] =
-	"INSERT INTO participant (case_id, address, tenant_id, role, name, added_at) VALUES ($1, $2, $3, 'confirmed', $4, $5) "
-	"ON CONFLICT (case_id, address) DO NOTHING";
+	"INSERT INTO participant (case_id, address, tenant_id, role, name, added_at) VALUES ($1, $2, $3, 'confirmed', "
+	"$4, $5) ON CONFLICT (case_id, address) DO NOTHING";
 
 static int confirm(const struct desk *desk, const struct case_row *row, const struct db_result *found, bool *out_added,
                    struct err *err);
 
-enum desk_status desk_confirm(const struct desk *desk, const struct desk_confirm *request, struct desk_confirm_done *out,
-                              struct err *err)
+enum desk_status desk_confirm(const struct desk *desk, const struct desk_confirm *request,
+                              struct desk_confirm_done *out, struct err *err)
 {
 	struct db_result *found CLEANUP(db_result_done) = NULL;
 	struct case_row row;

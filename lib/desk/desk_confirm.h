@@ -20,7 +20,7 @@ struct desk_confirm_done {
 	bool added_participant;
 };
 
-enum desk_status desk_confirm(const struct desk *desk, const struct desk_confirm *request, struct desk_confirm_done *out,
-                              struct err *err);
+enum desk_status desk_confirm(const struct desk *desk, const struct desk_confirm *request,
+                              struct desk_confirm_done *out, struct err *err);
 
 #endif

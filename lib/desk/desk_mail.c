@@ -32,7 +32,8 @@ static enum desk_status choose_outbound(const struct desk *desk, struct letter *
 static int load(const struct desk *desk, struct letter *letter, struct err *err);
 static enum desk_status choose_recipients(const struct desk *desk, struct letter *letter, struct err *err);
 static enum desk_status write_bytes(const struct desk *desk, struct letter *letter, struct err *err);
-static int queue_rows(const struct desk *desk, const struct letter *letter, struct desk_mail_done *done, struct err *err);
+static int queue_rows(const struct desk *desk, const struct letter *letter, struct desk_mail_done *done,
+                      struct err *err);
 static struct str describe(const struct desk *desk, const struct letter *letter);
 
 static const char sql_named_outbound[] =
@@ -42,7 +43,8 @@ static const char sql_format[] = "SELECT subject_format FROM queue WHERE id = $1
 static const char sql_reply_to[] = "SELECT address FROM mailbox WHERE id = $1";
 static const char sql_own[] =
 	"SELECT address FROM mailbox WHERE tenant_id = $1 UNION SELECT lower(sender_address) FROM outbound_mailbox "
-	"WHERE tenant_id = $1 UNION SELECT lower(bcc_archive) FROM outbound_mailbox WHERE tenant_id = $1 AND bcc_archive <> ''";
+	"WHERE tenant_id = $1 UNION SELECT lower(bcc_archive) FROM outbound_mailbox WHERE tenant_id = $1 AND bcc_archive "
+	"<> ''";
 /* A case that was not born from mail gets its root from the first mail of ours. */
 static const char sql_root[] = "UPDATE case_file SET root_header_id = $2 WHERE id = $1 AND root_header_id = ''";
 static const char sql_queue_mailbox[] =
@@ -98,12 +100,13 @@ static enum desk_status choose_outbound(const struct desk *desk, struct letter *
 	struct db_args args;
 
 	if (uuid_is_null(letter->mail->outbound.id)) {
-		int found = outbound_mailbox_choose(desk->db, desk->arena, desk->tenant, letter->mail->mailbox, &letter->outbound,
-		                                    &letter->outbound_reason, err);
+		int found = outbound_mailbox_choose(desk->db, desk->arena, desk->tenant, letter->mail->mailbox,
+		                                    &letter->outbound, &letter->outbound_reason, err);
 		if (found < 0)
 			return desk_fail(desk);
-		return found ? DESK_DONE :
-		               desk_refuse(desk, err, "there is no outbound mailbox to send from: `casectl outbound-mailbox add NAME "
+		return found ? DESK_DONE
+		             : desk_refuse(desk, err,
+		                           "there is no outbound mailbox to send from: `casectl outbound-mailbox add NAME "
 		                           "--default` makes one");
 	}
 	db_args_init(&args, desk->arena);
@@ -189,7 +192,8 @@ static enum desk_status write_bytes(const struct desk *desk, struct letter *lett
 
 	if (!token_make(desk->keys, letter->serial, token))
 		return desk_refuse(desk, err, "the tenant has no key that signs tokens; `casectl tenant add` makes one");
-	letter->header_id = str_printf(desk->arena, "%s@%.*s", token, STR_ARG(recipient_domain(letter->outbound.sender_address)));
+	letter->header_id =
+		str_printf(desk->arena, "%s@%.*s", token, STR_ARG(recipient_domain(letter->outbound.sender_address)));
 	letter->subject = compose_subject(desk->arena, mail->prefix, tag, mail->row->subject);
 	struct compose fields = {
 		.from = { letter->outbound.sender_name, letter->outbound.sender_address },
@@ -209,7 +213,8 @@ static enum desk_status write_bytes(const struct desk *desk, struct letter *lett
 	return DESK_DONE;
 }
 
-static int queue_rows(const struct desk *desk, const struct letter *letter, struct desk_mail_done *done, struct err *err)
+static int queue_rows(const struct desk *desk, const struct letter *letter, struct desk_mail_done *done,
+                      struct err *err)
 {
 	const struct desk_mail *mail = letter->mail;
 	const struct case_row *row = mail->row;
@@ -244,7 +249,8 @@ static int queue_rows(const struct desk *desk, const struct letter *letter, stru
 		.matched_by = row->version ? STR("person") : STR("opened"),
 	};
 	struct str normal = msgid_normal(desk->arena, letter->header_id);
-	struct message_ref_new ref = { message_ref_key(desk->tenant, row->group, normal), desk->tenant, row->id, done->message };
+	struct message_ref_new ref = { message_ref_key(desk->tenant, row->group, normal), desk->tenant, row->id,
+		                           done->message };
 	struct outbound_new outbound = {
 		.id = done->outbound,
 		.tenant = desk->tenant,

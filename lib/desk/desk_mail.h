@@ -30,7 +30,8 @@ struct desk_mail_done {
 	const struct recipient_verdict *verdicts; /* one a candidate */
 	size_t recipients_len;
 	int64_t size;
-	struct str detail; /* JSON for the timeline: each candidate with the reason for or against, and the outbound mailbox */
+	/* JSON for the timeline: each candidate with the reason for or against, and the outbound mailbox. */
+	struct str detail;
 };
 
 enum desk_status desk_mail_put(const struct desk *desk, const struct desk_mail *mail, struct desk_mail_done *out,

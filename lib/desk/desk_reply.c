@@ -13,10 +13,11 @@ static int load_candidates(const struct desk *desk, const struct desk_reply *req
 
 /* The latest mails of the case, newest first. Pending ones are left out: nobody else is told of a stranger's mail. */
 static const char sql_chain[] =
-	"SELECT m.message_id, m.direction = 'in' AND NOT m.is_automatic FROM case_message c JOIN message m ON m.id = c.message_id "
-	"WHERE c.case_id = $1 AND NOT c.is_pending AND m.direction <> 'note' AND m.message_id <> '' "
+	"SELECT m.message_id, m.direction = 'in' AND NOT m.is_automatic FROM case_message c JOIN message m ON m.id = "
+	"c.message_id WHERE c.case_id = $1 AND NOT c.is_pending AND m.direction <> 'note' AND m.message_id <> '' "
 	"ORDER BY c.position DESC LIMIT $2";
-static const char sql_participants[] = "SELECT address, name FROM participant WHERE case_id = $1 ORDER BY added_at, address";
+static const char sql_participants[] =
+	"SELECT address, name FROM participant WHERE case_id = $1 ORDER BY added_at, address";
 
 enum desk_status desk_reply(const struct desk *desk, const struct desk_reply *request, struct desk_reply_done *out,
                             struct err *err)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * desk_reply - an agent answers from a case
  *
- * The answer goes to the participants and to whom the author names; whoever stood in Cc of an incoming mail is a candidate
- * and no more. open -> waiting. A closed case is refused unless `reopen`.
+ * The answer goes to the participants and to whom the author names; whoever stood in Cc of an incoming mail is a
+ * candidate and no more. open -> waiting. A closed case is refused unless `reopen`.
  */
 #ifndef MAILCASE_DESK_REPLY_H
 #define MAILCASE_DESK_REPLY_H

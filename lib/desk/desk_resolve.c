@@ -6,14 +6,14 @@
 static enum desk_status find_case(const struct desk *desk, struct copy_id copy, int64_t *out_number, struct err *err);
 
 static const char sql_case[] =
-	"SELECT f.number FROM outbound_copy c JOIN outbound_message o ON o.id = c.outbound_id JOIN case_file f ON f.id = o.case_id "
-	"WHERE c.id = $1 AND c.tenant_id = $2";
+	"SELECT f.number FROM outbound_copy c JOIN outbound_message o ON o.id = c.outbound_id JOIN case_file f ON f.id = "
+	"o.case_id WHERE c.id = $1 AND c.tenant_id = $2";
 static const char sql_lock[] = "SELECT state, outbound_id, reply_code FROM outbound_copy WHERE id = $1 FOR UPDATE";
 static const char sql_update[] =
 	"UPDATE outbound_copy SET state = $2, changed_at = $3, owner = NULL, expires = NULL WHERE id = $1";
 
-enum desk_status desk_resolve(const struct desk *desk, const struct desk_resolve *request, struct desk_resolve_done *out,
-                              struct err *err)
+enum desk_status desk_resolve(const struct desk *desk, const struct desk_resolve *request,
+                              struct desk_resolve_done *out, struct err *err)
 {
 	struct db_result *copy CLEANUP(db_result_done) = NULL;
 	struct case_row row;

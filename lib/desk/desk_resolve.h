@@ -18,7 +18,7 @@ struct desk_resolve_done {
 	enum copy_state state;
 };
 
-enum desk_status desk_resolve(const struct desk *desk, const struct desk_resolve *request, struct desk_resolve_done *out,
-                              struct err *err);
+enum desk_status desk_resolve(const struct desk *desk, const struct desk_resolve *request,
+                              struct desk_resolve_done *out, struct err *err);
 
 #endif

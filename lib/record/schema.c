@@ -14,10 +14,11 @@ int schema_version_wanted(void)
 	return migrations_count ? migrations[migrations_count - 1].version : 0;
 }
 
-/* The lock is the session's: it outlives the migrations' own transactions, and ends with the connection at the latest. */
+/* The lock is the session's: it outlives the migrations' own transactions, and ends with the connection. */
 static const char sql_lock[] = "SELECT pg_advisory_lock(hashtext('mailcase migrations'))";
 static const char sql_unlock[] = "SELECT pg_advisory_unlock(hashtext('mailcase migrations'))";
-static const char sql_table[] = "CREATE TABLE IF NOT EXISTS schema_version (version integer PRIMARY KEY, name text NOT NULL, "
+static const char sql_table[] =
+	"CREATE TABLE IF NOT EXISTS schema_version (version integer PRIMARY KEY, name text NOT NULL, "
 	"applied_at timestamptz NOT NULL DEFAULT now())";
 
 int schema_migrate(struct db *db, int *out_from, int *out_to, struct err *err)
@@ -51,8 +52,8 @@ int schema_check(struct db *db, struct err *err)
 	if (version > schema_version_wanted())
 		return refuse_newer(version, err);
 	if (version < schema_version_wanted())
-		return err_set(err, ERR_TEMP, "the database has schema %d, this program needs %d: run `casectl migrate`", version,
-		               schema_version_wanted());
+		return err_set(err, ERR_TEMP, "the database has schema %d, this program needs %d: run `casectl migrate`",
+		               version, schema_version_wanted());
 	return 0;
 }
 
@@ -75,8 +76,10 @@ static int read_version(struct db *db, int *out, struct err *err)
 
 static int refuse_newer(int version, struct err *err)
 {
-	return err_set(err, ERR_FATAL, "the database has schema %d, made by a newer mailcase; this program knows none above %d: "
-	               "use the newer program", version, schema_version_wanted());
+	return err_set(err, ERR_FATAL,
+	               "the database has schema %d, made by a newer mailcase; this program knows none above %d: "
+	               "use the newer program",
+	               version, schema_version_wanted());
 }
 
 static int run_one(struct db *db, const struct migration *migration, struct err *err)

@@ -13,7 +13,8 @@ int schema_version_wanted(void);
  * wait and then find nothing to do. A newer schema than ours is FATAL. */
 int schema_migrate(struct db *db, int *out_from, int *out_to, struct err *err) MUST_CHECK;
 
-/* Is the schema just the one wanted? TEMP while it is older or absent (a migration may be on its way), FATAL when newer. */
+/* Is the schema just the one wanted? TEMP while it is older or absent (a migration may be on its way), FATAL when
+ * newer. */
 int schema_check(struct db *db, struct err *err) MUST_CHECK;
 
 #endif

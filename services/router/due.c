@@ -35,7 +35,8 @@ int due_turn(struct db *db, struct arena *arena, int64_t retry_us, bool *out_wro
 	for (size_t i = 0; i < rows_len; i++) {
 		if (!is_due[i])
 			continue;
-		bool is_waiting = (rows[i].state == CASE_OPEN || rows[i].state == CASE_WAITING) && uuid_is_null(rows[i].assignee.id);
+		bool is_waiting =
+			(rows[i].state == CASE_OPEN || rows[i].state == CASE_WAITING) && uuid_is_null(rows[i].assignee.id);
 		if (is_waiting)
 			routes[routes_len++] = (struct route){ .row = &rows[i], .is_retry = true };
 		else

@@ -12,15 +12,18 @@
 #define LEASE_MS 60000
 #define TRIMS_MOST 50 /* a round; the rest is the next round's */
 
-static struct metric trimmed_total = METRIC_COUNTER("mailcase_router_bus_trimmed_total", "records cut from the bus's log", NULL);
-static struct metric swept_total = METRIC_COUNTER("mailcase_router_swept_total", "rows that had served their time", "table");
+static struct metric trimmed_total =
+	METRIC_COUNTER("mailcase_router_bus_trimmed_total", "records cut from the bus's log", NULL);
+static struct metric swept_total =
+	METRIC_COUNTER("mailcase_router_swept_total", "rows that had served their time", "table");
 
 /* What has ended and is of no more use to anybody. A full bucket says what a missing one says. */
 static const struct {
 	const char *table, *sql;
 } sweeps[] = {
-	{ "server_action", "DELETE FROM server_action WHERE id = ANY(ARRAY(SELECT id FROM server_action WHERE state <> 'due' "
-	                   "AND due_at < clock_timestamp() - interval '7 days' LIMIT 5000))" },
+	{ "server_action",
+	  "DELETE FROM server_action WHERE id = ANY(ARRAY(SELECT id FROM server_action WHERE state <> 'due' "
+	  "AND due_at < clock_timestamp() - interval '7 days' LIMIT 5000))" },
 	{ "budget", "DELETE FROM budget WHERE key = ANY(ARRAY(SELECT key FROM budget "
 	            "WHERE updated_at < clock_timestamp() - interval '3 days' LIMIT 5000))" },
 };

@@ -13,6 +13,7 @@ struct housekeeping {
 };
 
 /* If it is time and the lease is to be had. */
-int housekeeping_turn(struct housekeeping *housekeeping, struct db *db, struct arena *arena, struct err *err) MUST_CHECK;
+int housekeeping_turn(struct housekeeping *housekeeping, struct db *db, struct arena *arena,
+                      struct err *err) MUST_CHECK;
 
 #endif

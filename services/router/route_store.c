@@ -6,11 +6,11 @@
 #include "base/banned.h"
 
 static int fill_teams(struct db *db, struct arena *arena, struct route *routes, size_t count, struct err *err);
-static int load_members(struct db *db, struct arena *arena, struct assign_team *teams, size_t count, const struct uuid *ids,
-                        struct err *err);
+static int load_members(struct db *db, struct arena *arena, struct assign_team *teams, size_t count,
+                        const struct uuid *ids, struct err *err);
 static struct uuid *plain(struct arena *arena, const struct case_id *ids, size_t count);
-static int mark(struct db *db, struct arena *arena, const char *sql, const struct case_id *ids, size_t count, bool *marks,
-                struct err *err);
+static int mark(struct db *db, struct arena *arena, const char *sql, const struct case_id *ids, size_t count,
+                bool *marks, struct err *err);
 
 /* --- cases ------------------------------------------------------------------------------------------------------- */
 
@@ -29,11 +29,11 @@ int route_store_untouched(struct db *db, struct arena *arena, const struct case_
 static const char sql_queue_teams[] = "SELECT id, team_id FROM queue WHERE id = ANY($1) AND team_id IS NOT NULL";
 static const char sql_lock_teams[] =
 	"SELECT id, distribution, direct_user_id, next_turn FROM team WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
-/* Beside the members whom `direct` names. The load is counted only where it matters: the index on unclosed cases has one
- * entry a case. */
+/* Beside the members whom `direct` names. The load is counted only where it matters: the index on unclosed cases has
+ * one entry a case. */
 static const char sql_members[] =
-	"SELECT t.id, u.id, u.is_active, COALESCE(m.absent_until > clock_timestamp(), false), m.user_id IS NOT NULL, m.capacity, "
-	"COALESCE(m.last_turn, 0), COALESCE(m.assigned, 0), "
+	"SELECT t.id, u.id, u.is_active, COALESCE(m.absent_until > clock_timestamp(), false), m.user_id IS NOT NULL, "
+	"m.capacity, COALESCE(m.last_turn, 0), COALESCE(m.assigned, 0), "
 	"CASE WHEN m.capacity IS NOT NULL OR t.distribution = 'least_busy' THEN (SELECT count(*) FROM case_file c "
 	"WHERE c.assignee_id = u.id AND c.state IN ('open', 'waiting')) ELSE 0 END "
 	"FROM team t JOIN LATERAL (SELECT user_id FROM team_member WHERE team_id = t.id UNION SELECT t.direct_user_id "
@@ -46,8 +46,8 @@ static const char sql_put_members[] =
 	"FROM unnest($1::uuid[], $2::uuid[], $3::int8[], $4::int8[]) AS u(team, user_id, turn, assigned) "
 	"WHERE m.team_id = u.team AND m.user_id = u.user_id AND m.last_turn <> u.turn";
 
-int route_store_lock_teams(struct db *db, struct arena *arena, struct route *routes, size_t count, struct assign_team **out,
-                           size_t *out_count, struct err *err)
+int route_store_lock_teams(struct db *db, struct arena *arena, struct route *routes, size_t count,
+                           struct assign_team **out, size_t *out_count, struct err *err)
 {
 	struct db_result *rows CLEANUP(db_result_done) = NULL;
 	struct uuid *ids = ARENA_ARRAY(arena, struct uuid, count + 1);
@@ -77,7 +77,8 @@ int route_store_lock_teams(struct db *db, struct arena *arena, struct route *rou
 	return found ? load_members(db, arena, teams, found, ids, err) : 0;
 }
 
-int route_store_teams(struct db *db, struct arena *arena, const struct assign_team *teams, size_t count, struct err *err)
+int route_store_teams(struct db *db, struct arena *arena, const struct assign_team *teams, size_t count,
+                      struct err *err)
 {
 	size_t total = 0, n = 0;
 	struct uuid *team = ARENA_ARRAY(arena, struct uuid, count + 1);
@@ -138,8 +139,8 @@ static int fill_teams(struct db *db, struct arena *arena, struct route *routes, 
 	return 0;
 }
 
-static int load_members(struct db *db, struct arena *arena, struct assign_team *teams, size_t count, const struct uuid *ids,
-                        struct err *err)
+static int load_members(struct db *db, struct arena *arena, struct assign_team *teams, size_t count,
+                        const struct uuid *ids, struct err *err)
 {
 	struct db_result *rows CLEANUP(db_result_done) = NULL;
 	struct db_args args;
@@ -186,8 +187,8 @@ static const char sql_lock_due[] =
 	"SELECT case_id FROM timer WHERE case_id = ANY($1) AND kind = 'assign_again' AND due_at <= clock_timestamp() "
 	"ORDER BY id FOR UPDATE";
 
-int route_store_retries(struct db *db, struct arena *arena, const struct route_retry *retries, size_t count, int64_t due_us,
-                        struct err *err)
+int route_store_retries(struct db *db, struct arena *arena, const struct route_retry *retries, size_t count,
+                        int64_t due_us, struct err *err)
 {
 	struct uuid *ids = ARENA_ARRAY(arena, struct uuid, count), *tenants = ARENA_ARRAY(arena, struct uuid, count),
 	            *wanted = ARENA_ARRAY(arena, struct uuid, count), *unwanted = ARENA_ARRAY(arena, struct uuid, count);
@@ -217,7 +218,8 @@ int route_store_retries(struct db *db, struct arena *arena, const struct route_r
 	return unwanted_len ? db_queue(db, sql_drop_timers, &args, NULL, err) : 0;
 }
 
-int route_store_due(struct db *db, struct arena *arena, size_t limit, struct case_id **out, size_t *out_count, struct err *err)
+int route_store_due(struct db *db, struct arena *arena, size_t limit, struct case_id **out, size_t *out_count,
+                    struct err *err)
 {
 	struct db_result *rows CLEANUP(db_result_done) = NULL;
 	struct db_args args;
@@ -251,8 +253,8 @@ static struct uuid *plain(struct arena *arena, const struct case_id *ids, size_t
 }
 
 /* marks[i]: ids[i] is among what the statement answers. */
-static int mark(struct db *db, struct arena *arena, const char *sql, const struct case_id *ids, size_t count, bool *marks,
-                struct err *err)
+static int mark(struct db *db, struct arena *arena, const char *sql, const struct case_id *ids, size_t count,
+                bool *marks, struct err *err)
 {
 	struct db_result *rows CLEANUP(db_result_done) = NULL;
 	struct map found;

@@ -31,8 +31,8 @@ struct router_conf {
 static const struct conf_setting settings[] = {
 	{ "MAILCASE_ASSIGN_RETRY_S", CONF_INT, offsetof(struct router_conf, retry_s), .def = "60", .min = 1, .max = 86400,
 	  .help = "seconds until a case for which nobody was available is tried again" },
-	{ "MAILCASE_HOUSEKEEPING_S", CONF_INT, offsetof(struct router_conf, housekeeping_s), .def = "60", .min = 1, .max = 86400,
-	  .help = "seconds between two rounds of trimming and sweeping, by one router at a time" },
+	{ "MAILCASE_HOUSEKEEPING_S", CONF_INT, offsetof(struct router_conf, housekeeping_s), .def = "60", .min = 1,
+	  .max = 86400, .help = "seconds between two rounds of trimming and sweeping, by one router at a time" },
 	{ 0 },
 };
 

@@ -24,7 +24,8 @@ static const struct conf_setting settings[] = {
 	{ "MAILCASE_DATABASE_URL", CONF_SECRET, offsetof(struct ctl_conf, database_url),
 	  .help = "PostgreSQL, as a libpq URL or conninfo string" },
 	{ "MAILCASE_TENANT", CONF_TEXT, offsetof(struct ctl_conf, tenant), .help = "whose data; default: the only tenant" },
-	{ "MAILCASE_USER", CONF_TEXT, offsetof(struct ctl_conf, user), .help = "login of who acts, where --as is not given" },
+	{ "MAILCASE_USER", CONF_TEXT, offsetof(struct ctl_conf, user),
+	  .help = "login of who acts, where --as is not given" },
 	{ "MAILCASE_SEAL_KEY_FILE", CONF_TEXT, offsetof(struct ctl_conf, seal_key_file),
 	  .help = "key that seals passwords and signing keys; `casectl seal-key make` makes one" },
 	{ "MAILCASE_PARTITIONS", CONF_INT, offsetof(struct ctl_conf, partitions), .def = "12", .min = 1, .max = 1000,
@@ -65,8 +66,8 @@ static const struct noun *const nouns[] = {
 };
 
 static int dispatch(struct ctl *ctl, int argc, char **argv);
-static int run_verb(struct ctl *ctl, const struct noun *noun, const struct verb *verb, const struct options *before, int argc,
-                    char **argv);
+static int run_verb(struct ctl *ctl, const struct noun *noun, const struct verb *verb, const struct options *before,
+                    int argc, char **argv);
 static int provide(struct ctl *ctl, int needs, const struct options *before);
 static int provide_tenant(struct ctl *ctl, const char *name);
 static int provide_user(struct ctl *ctl, const char *login);
@@ -140,8 +141,8 @@ static int dispatch(struct ctl *ctl, int argc, char **argv)
 	return run_verb(ctl, noun, verb, &before, argc - 1, argv + 1);
 }
 
-static int run_verb(struct ctl *ctl, const struct noun *noun, const struct verb *verb, const struct options *before, int argc,
-                    char **argv)
+static int run_verb(struct ctl *ctl, const struct noun *noun, const struct verb *verb, const struct options *before,
+                    int argc, char **argv)
 {
 	if (!options_parse(&ctl->arena, verb->options, common_options, argc, argv, false, &ctl->options))
 		return CTL_USAGE;
@@ -233,7 +234,9 @@ static const char *last_given(const struct options *options, const char *name)
 
 static void help_all(FILE *out)
 {
-	fputs("casectl - administration and desk work of mailcase\n\nusage: casectl COMMAND [VERB] [OPTIONS]\n\ncommands:\n", out);
+	fputs(
+		"casectl - administration and desk work of mailcase\n\nusage: casectl COMMAND [VERB] [OPTIONS]\n\ncommands:\n",
+		out);
 	for (size_t i = 0; i < ARRAY_LEN(nouns); i++)
 		fprintf(out, "  %-18s%s\n", nouns[i]->name, nouns[i]->summary);
 	fputs("\noptions:\n", out);
@@ -258,8 +261,8 @@ static void help_verb(const struct noun *noun, const struct verb *verb, FILE *ou
 {
 	const char *gap = verb->name[0] ? " " : "";
 
-	fprintf(out, "casectl %s%s%s - %s\n\nusage: casectl %s%s%s%s%s [OPTIONS]\n\noptions:\n", noun->name, gap, verb->name,
-	        verb->summary, noun->name, gap, verb->name, verb->operands[0] ? " " : "", verb->operands);
+	fprintf(out, "casectl %s%s%s - %s\n\nusage: casectl %s%s%s%s%s [OPTIONS]\n\noptions:\n", noun->name, gap,
+	        verb->name, verb->summary, noun->name, gap, verb->name, verb->operands[0] ? " " : "", verb->operands);
 	options_help(verb->options, out);
 	options_help(common_options, out);
 	fprintf(out, "\nexamples:\n%s\n", verb->examples);

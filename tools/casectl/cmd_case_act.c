@@ -151,8 +151,10 @@ static int follow(struct ctl *ctl, bool is_following)
 	if (status == CTL_DONE)
 		status = ctl_desk(ctl, desk_follow(&desk, &request, &done, &ctl->err));
 	return status == CTL_DONE ? report(ctl, request.number, "user", request.user.id,
-	                                   !done.changed ? "it was so already" : is_following ? "followed" : "no longer followed") :
-	                            status;
+	                                   !done.changed  ? "it was so already"
+	                                   : is_following ? "followed"
+	                                                  : "no longer followed")
+	                          : status;
 }
 
 int case_confirm(struct ctl *ctl)
@@ -169,10 +171,11 @@ int case_confirm(struct ctl *ctl)
 		status = start(ctl, &desk);
 	if (status == CTL_DONE)
 		status = ctl_desk(ctl, desk_confirm(&desk, &request, &done, &ctl->err));
-	return status == CTL_DONE ? report(ctl, request.number, "id", done.message.id,
-	                                   done.added_participant ? "the message is in full, its sender takes part from now on" :
-	                                                            "the message is in full") :
-	                            status;
+	return status == CTL_DONE
+	           ? report(ctl, request.number, "id", done.message.id,
+	                    done.added_participant ? "the message is in full, its sender takes part from now on"
+	                                           : "the message is in full")
+	           : status;
 }
 
 int case_new(struct ctl *ctl)

@@ -23,11 +23,12 @@ static const struct column list_columns[] = {
 };
 
 static const char sql_case[] =
-	"SELECT c.number, c.subject, c.state, q.name, t.name, u.login, c.message_count, c.opened_at, c.changed_at, c.closed_at, "
+	"SELECT c.number, c.subject, c.state, q.name, t.name, u.login, c.message_count, c.opened_at, c.changed_at, "
+	"c.closed_at, "
 	"c.version, c.is_touched, c.is_quiet, m.address, (SELECT r.number FROM case_file r WHERE r.id = c.merged_into), "
 	"ARRAY(SELECT p.address FROM participant p WHERE p.case_id = c.id ORDER BY p.added_at, p.address), "
-	"ARRAY(SELECT f.login FROM follower w JOIN app_user f ON f.id = w.user_id WHERE w.case_id = c.id ORDER BY f.login), c.id "
-	"FROM case_file c LEFT JOIN queue q ON q.id = c.queue_id LEFT JOIN team t ON t.id = c.team_id "
+	"ARRAY(SELECT f.login FROM follower w JOIN app_user f ON f.id = w.user_id WHERE w.case_id = c.id ORDER BY "
+	"f.login), c.id FROM case_file c LEFT JOIN queue q ON q.id = c.queue_id LEFT JOIN team t ON t.id = c.team_id "
 	"LEFT JOIN app_user u ON u.id = c.assignee_id LEFT JOIN mailbox m ON m.id = c.mailbox_id "
 	"WHERE c.number = $2 AND c.tenant_id = $1";
 static const struct column case_columns[] = {
@@ -42,12 +43,13 @@ static const struct column case_columns[] = {
 /* What hangs on each message comes along as JSON: one statement, however many messages. */
 static const char sql_messages[] =
 	"SELECT m.id, m.direction, m.from_address, m.from_name, m.to_addresses, m.cc_addresses, m.subject, m.message_id, "
-	"c.matched_by, m.sender_level, c.is_pending, c.is_external, c.is_unverified, m.is_automatic, m.is_suspicious, u.login, "
-	"COALESCE((SELECT jsonb_agg(jsonb_build_object('name', a.name, 'type', a.type, 'size', a.size, 'inline', a.is_inline) "
-	"ORDER BY a.position) FROM attachment a WHERE a.message_id = m.id), '[]'), "
+	"c.matched_by, m.sender_level, c.is_pending, c.is_external, c.is_unverified, m.is_automatic, m.is_suspicious, "
+	"u.login, "
+	"COALESCE((SELECT jsonb_agg(jsonb_build_object('name', a.name, 'type', a.type, 'size', a.size, 'inline', "
+	"a.is_inline) ORDER BY a.position) FROM attachment a WHERE a.message_id = m.id), '[]'), "
 	"COALESCE((SELECT jsonb_agg(jsonb_build_object('to', k.recipient, 'role', k.role, 'state', k.state) ORDER BY k.id) "
-	"FROM outbound_message o JOIN outbound_copy k ON k.outbound_id = o.id WHERE o.case_id = c.case_id AND o.kind = 'reply' "
-	"AND o.message_id = m.id), '[]'), c.evidence, m.created_at, m.body, m.body_is_cut, c.position "
+	"FROM outbound_message o JOIN outbound_copy k ON k.outbound_id = o.id WHERE o.case_id = c.case_id AND o.kind = "
+	"'reply' AND o.message_id = m.id), '[]'), c.evidence, m.created_at, m.body, m.body_is_cut, c.position "
 	"FROM case_message c JOIN message m ON m.id = c.message_id LEFT JOIN app_user u ON u.id = m.author_user_id "
 	"WHERE c.case_id = $1 ORDER BY c.position, m.id LIMIT $2";
 static const struct column message_columns[] = {
@@ -60,8 +62,31 @@ static const struct column message_columns[] = {
 	{ "evidence", NULL, CELL_JSON },      { "created_at", NULL, CELL_TIME }, { "text", NULL, CELL_TEXT },
 	{ "text_is_cut", NULL, CELL_BOOL },   { "position", NULL, CELL_INT },
 };
-enum { MESSAGE_ID, DIRECTION, FROM, FROM_NAME, TO, CC, SUBJECT, HEADER_ID, MATCHED_BY, LEVEL, PENDING, EXTERNAL, UNVERIFIED,
-       AUTOMATIC, SUSPICIOUS, AUTHOR, ATTACHMENTS, COPIES, EVIDENCE, CREATED_AT, TEXT, TEXT_IS_CUT, POSITION };
+enum {
+	MESSAGE_ID,
+	DIRECTION,
+	FROM,
+	FROM_NAME,
+	TO,
+	CC,
+	SUBJECT,
+	HEADER_ID,
+	MATCHED_BY,
+	LEVEL,
+	PENDING,
+	EXTERNAL,
+	UNVERIFIED,
+	AUTOMATIC,
+	SUSPICIOUS,
+	AUTHOR,
+	ATTACHMENTS,
+	COPIES,
+	EVIDENCE,
+	CREATED_AT,
+	TEXT,
+	TEXT_IS_CUT,
+	POSITION
+};
 
 static const char sql_timeline[] =
 	"SELECT e.version, e.kind, e.author_kind, u.login, e.created_at, e.data, e.detail, e.hop FROM case_event e "
@@ -151,14 +176,17 @@ static void print_messages(struct ctl *ctl, const struct db_result *messages)
 		printf("\n--- %lld  %.*s  %.*s  %.*s%s%s%s%s%s\n", (long long)db_int(messages, i, POSITION),
 		       STR_ARG(db_str(messages, i, DIRECTION)), STR_ARG(table_time(arena, db_time(messages, i, CREATED_AT))),
 		       STR_ARG(author.len ? author : from), db_bool(messages, i, PENDING) ? "  PENDING" : "",
-		       db_bool(messages, i, EXTERNAL) ? "  external" : "", db_bool(messages, i, UNVERIFIED) ? "  unverified" : "",
-		       db_bool(messages, i, AUTOMATIC) ? "  automatic" : "", db_bool(messages, i, SUSPICIOUS) ? "  suspicious" : "");
+		       db_bool(messages, i, EXTERNAL) ? "  external" : "",
+		       db_bool(messages, i, UNVERIFIED) ? "  unverified" : "",
+		       db_bool(messages, i, AUTOMATIC) ? "  automatic" : "",
+		       db_bool(messages, i, SUSPICIOUS) ? "  suspicious" : "");
 		if (db_bool(messages, i, PENDING))
 			printf("    %s\n", uuid_str(arena, db_uuid(messages, i, MESSAGE_ID)).at);
 		print_list(ctl, "to: ", messages, i, TO);
 		print_list(ctl, "cc: ", messages, i, CC);
-		printf("subject: %.*s\nsender: %.*s, matched by %.*s\n\n", STR_ARG(table_clean(arena, db_str(messages, i, SUBJECT))),
-		       STR_ARG(db_str(messages, i, LEVEL)), STR_ARG(db_str(messages, i, MATCHED_BY)));
+		printf("subject: %.*s\nsender: %.*s, matched by %.*s\n\n",
+		       STR_ARG(table_clean(arena, db_str(messages, i, SUBJECT))), STR_ARG(db_str(messages, i, LEVEL)),
+		       STR_ARG(db_str(messages, i, MATCHED_BY)));
 		struct str text = db_str(messages, i, TEXT), line;
 		while (str_next_line(&text, &line))
 			printf("  %.*s\n", STR_ARG(table_clean(arena, line)));

@@ -57,7 +57,8 @@ static const struct option_def new_options[] = {
 
 static const struct verb verbs[] = {
 	{ "list", "", 0, 0, NEED_TENANT, "cases, newest first",
-	  "  casectl case list --state open --queue support\n  casectl case list --json --limit 1000", list_options, case_list },
+	  "  casectl case list --state open --queue support\n  casectl case list --json --limit 1000", list_options,
+	  case_list },
 	{ "show", "N", 1, 1, NEED_TENANT, "one case: participants, messages, timeline", "  casectl case show 235 --json",
 	  show_options, case_show },
 	{ "new", "", 0, 0, NEED_USER | NEED_SEAL, "open a case by hand",
@@ -65,14 +66,17 @@ static const struct verb verbs[] = {
 	  new_options, case_new },
 	{ "reply", "N", 1, 1, NEED_USER | NEED_SEAL, "answer the participants",
 	  "  casectl case reply 235 --as agent --text 'We are looking into it.'\n"
-	  "  casectl case reply 235 --cc boss@client.example < answer.txt", reply_options, case_reply },
-	{ "note", "N", 1, 1, NEED_USER, "write what stays inside", "  casectl case note 235 --text 'He called.'", note_options,
-	  case_note },
+	  "  casectl case reply 235 --cc boss@client.example < answer.txt",
+	  reply_options, case_reply },
+	{ "note", "N", 1, 1, NEED_USER, "write what stays inside", "  casectl case note 235 --text 'He called.'",
+	  note_options, case_note },
 	{ "assign", "N", 1, 1, NEED_USER, "give it to a user, or to nobody",
 	  "  casectl case assign 235 --to ada\n  casectl case assign 235 --nobody", assign_options, case_assign },
 	{ "close", "N", 1, 1, NEED_USER, "close it", "  casectl case close 235 --as agent", NULL, case_close },
-	{ "follow", "N", 1, 1, NEED_USER, "hear of what happens to it", "  casectl case follow 235\n"
-	  "  casectl case follow 235 --user ada", follow_options, case_follow },
+	{ "follow", "N", 1, 1, NEED_USER, "hear of what happens to it",
+	  "  casectl case follow 235\n"
+	  "  casectl case follow 235 --user ada",
+	  follow_options, case_follow },
 	{ "unfollow", "N", 1, 1, NEED_USER, "no longer", "  casectl case unfollow 235", follow_options, case_unfollow },
 	{ "confirm", "N", 1, 1, NEED_USER, "let a pending message in, and its sender take part",
 	  "  casectl case confirm 235", confirm_options, case_confirm },

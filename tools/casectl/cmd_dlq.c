@@ -7,11 +7,14 @@
 #include "base/banned.h"
 
 #define SHOWN \
-	"SELECT d.id, d.group_name, d.topic, d.partition, d.log_offset, d.reason, d.created_at, d.replay_at, d.replays, d.ended_at, " \
-	"d.type, d.key, d.subject, d.sequence, d.ce_id, d.ce_time, length(d.value), encode(d.value, 'hex') FROM dead_letter d " \
+	"SELECT d.id, d.group_name, d.topic, d.partition, d.log_offset, d.reason, d.created_at, d.replay_at, d.replays, " \
+	"d.ended_at, " \
+	"d.type, d.key, d.subject, d.sequence, d.ce_id, d.ce_time, length(d.value), encode(d.value, 'hex') FROM " \
+	"dead_letter d " \
 	"WHERE d.tenant_id = $1 AND "
 static const char sql_list[] =
-	SHOWN "($2::text IS NULL OR d.group_name = $2::text) AND ($3 OR d.ended_at IS NULL) ORDER BY d.created_at DESC LIMIT $4";
+	SHOWN "($2::text IS NULL OR d.group_name = $2::text) AND ($3 OR d.ended_at IS NULL) ORDER BY d.created_at DESC "
+	"LIMIT $4";
 static const char sql_show[] = SHOWN "d.id = $2";
 static const char sql_replay[] =
 	"UPDATE dead_letter SET replay_at = clock_timestamp() WHERE tenant_id = $1 AND ended_at IS NULL AND "
@@ -82,7 +85,8 @@ static int replay(struct ctl *ctl)
 	if (db_begin(ctl->db, &ctl->err) < 0 || db_query(ctl->db, sql_replay, &args, &rows, &ctl->err) < 0)
 		return ctl_end(ctl, ctl_failed(ctl));
 	if (db_rows(rows) == 0 && operand)
-		return ctl_end(ctl, ctl_not_found("there is no such dead letter, or it has ended; `casectl dlq list --all` shows them"));
+		return ctl_end(
+			ctl, ctl_not_found("there is no such dead letter, or it has ended; `casectl dlq list --all` shows them"));
 	int status = ctl_end(ctl, revive_ledger(ctl, rows));
 	if (status != CTL_DONE)
 		return status;
@@ -102,7 +106,8 @@ static int revive_ledger(struct ctl *ctl, const struct db_result *replayed)
 	struct db_args args;
 
 	for (int i = 0; i < db_rows(replayed); i++)
-		if (str_eq(db_str(replayed, i, 1), STR(TOPIC_MAIL_RECEIVED)) && uuid_parse(db_str(replayed, i, 0), &intakes[count]))
+		if (str_eq(db_str(replayed, i, 1), STR(TOPIC_MAIL_RECEIVED)) &&
+		    uuid_parse(db_str(replayed, i, 0), &intakes[count]))
 			count++;
 	db_args_init(&args, &ctl->arena);
 	db_arg_uuids(&args, intakes, count);
@@ -120,12 +125,13 @@ static const struct option_def replay_options[] = {
 	{ 0 },
 };
 static const struct verb verbs[] = {
-	{ "list", "", 0, 0, NEED_TENANT, "dead letters, newest first", "  casectl dlq list --group threader", list_options, list },
-	{ "show", "ID", 1, 1, NEED_TENANT, "one with its bytes", "  casectl dlq show 01a1f0c3-0000-7000-8000-000000000000", NULL,
-	  show },
+	{ "list", "", 0, 0, NEED_TENANT, "dead letters, newest first", "  casectl dlq list --group threader", list_options,
+	  list },
+	{ "show", "ID", 1, 1, NEED_TENANT, "one with its bytes", "  casectl dlq show 01a1f0c3-0000-7000-8000-000000000000",
+	  NULL, show },
 	{ "replay", "[ID]", 0, 1, NEED_TENANT, "let the group try again",
-	  "  casectl dlq replay 01a1f0c3-0000-7000-8000-000000000000\n  casectl dlq replay --group threader", replay_options,
-	  replay },
+	  "  casectl dlq replay 01a1f0c3-0000-7000-8000-000000000000\n  casectl dlq replay --group threader",
+	  replay_options, replay },
 	{ 0 },
 };
 const struct noun noun_dlq = { "dlq", "dead letters: what could never be handled, and the way back", verbs };

@@ -56,23 +56,24 @@ const struct noun noun_lag = { "lag", "how far each group is behind", lag_verbs 
 
 /* Each answers one row: is it well, and what is to be said. */
 static const char sql_bus[] =
-	"SELECT count(DISTINCT p.topic) = 3 AND NOT EXISTS (SELECT 1 FROM (VALUES ('threader'), ('router'), ('notifier')) AS g(name) "
+	"SELECT count(DISTINCT p.topic) = 3 AND NOT EXISTS (SELECT 1 FROM (VALUES ('threader'), ('router'), "
+	"('notifier')) AS g(name) "
 	"WHERE NOT EXISTS (SELECT 1 FROM bus_member m WHERE m.group_name = g.name AND m.expires > clock_timestamp())), "
-	"count(DISTINCT p.topic) || ' topics; at work: ' || COALESCE((SELECT string_agg(DISTINCT m.group_name, ', ') FROM bus_member m "
-	"WHERE m.expires > clock_timestamp()), 'nobody') FROM bus_partition p";
+	"count(DISTINCT p.topic) || ' topics; at work: ' || COALESCE((SELECT string_agg(DISTINCT m.group_name, ', ') "
+	"FROM bus_member m WHERE m.expires > clock_timestamp()), 'nobody') FROM bus_partition p";
 static const char sql_outbox[] =
 	"SELECT COALESCE(min(created_at) > clock_timestamp() - $1 * interval '1 second', true), "
 	"CASE WHEN count(*) = 0 THEN 'empty' ELSE count(*) || ' waiting, the oldest for ' || "
 	"round(extract(epoch FROM clock_timestamp() - min(created_at))) || ' s' END FROM outbox";
 static const char sql_mailboxes[] =
 	"SELECT count(*) FILTER (WHERE s.state IS NOT NULL AND s.state NOT IN ('ok', 'starting')) = 0, "
-	"count(*) || ' active' || COALESCE('; in trouble: ' || string_agg(m.address || ' (' || s.state || ', ' || s.reason || ')', '; ' "
-	"ORDER BY m.address) FILTER (WHERE s.state NOT IN ('ok', 'starting')), '') "
+	"count(*) || ' active' || COALESCE('; in trouble: ' || string_agg(m.address || ' (' || s.state || ', ' || "
+	"s.reason || ')', '; ' ORDER BY m.address) FILTER (WHERE s.state NOT IN ('ok', 'starting')), '') "
 	"FROM mailbox m LEFT JOIN mailbox_state s ON s.mailbox_id = m.id WHERE m.is_active";
 static const char sql_outbound[] =
 	"SELECT count(*) FILTER (WHERE s.state IS NOT NULL AND s.state NOT IN ('ok', 'starting')) = 0, "
-	"count(*) || ' active' || COALESCE('; in trouble: ' || string_agg(m.name || ' (' || s.state || ', ' || s.reason || ')', '; ' "
-	"ORDER BY m.name) FILTER (WHERE s.state NOT IN ('ok', 'starting')), '') "
+	"count(*) || ' active' || COALESCE('; in trouble: ' || string_agg(m.name || ' (' || s.state || ', ' || s.reason "
+	"|| ')', '; ' ORDER BY m.name) FILTER (WHERE s.state NOT IN ('ok', 'starting')), '') "
 	"FROM outbound_mailbox m LEFT JOIN outbound_mailbox_state s ON s.outbound_mailbox_id = m.id WHERE m.is_active";
 static const char sql_dead[] =
 	"SELECT count(*) = 0, count(*) || ' dead letters' FROM dead_letter WHERE ended_at IS NULL";
@@ -124,8 +125,13 @@ static const struct option_def health_options[] = {
 	{ 0 },
 };
 static const struct verb health_verbs[] = {
-	{ .name = "", .operands = "", .needs = NEED_DATABASE, .summary = "whether all is well; exit status 1 when something is bad",
-	  .examples = "  casectl health\n  casectl health --json", .options = health_options, .run = health },
+	{ .name = "",
+	  .operands = "",
+	  .needs = NEED_DATABASE,
+	  .summary = "whether all is well; exit status 1 when something is bad",
+	  .examples = "  casectl health\n  casectl health --json",
+	  .options = health_options,
+	  .run = health },
 	{ 0 },
 };
 const struct noun noun_health = { "health", "whether all is well", health_verbs };

@@ -11,10 +11,12 @@
 
 /* Both statements take the same parameters. */
 static const char sql_insert[] =
-	"INSERT INTO mailbox (id, tenant_id, address, description, host, port, tls, ca_file, insecure, username, credential_id, "
-	"group_id, queue_id, outbound_mailbox_id, sender_trust, rung5, rung5_days, auto_reply, after_intake, poll_s, size_limit, "
-	"credit, is_active, start_from, start_date, is_loud) "
-	"SELECT $1, $2, $3, COALESCE($4::text, ''), $5, $6::bigint, $7, COALESCE($8::text, ''), COALESCE($9::boolean, false), $10, "
+	"INSERT INTO mailbox (id, tenant_id, address, description, host, port, tls, ca_file, insecure, username, "
+	"credential_id, "
+	"group_id, queue_id, outbound_mailbox_id, sender_trust, rung5, rung5_days, auto_reply, after_intake, poll_s, "
+	"size_limit, credit, is_active, start_from, start_date, is_loud) "
+	"SELECT $1, $2, $3, COALESCE($4::text, ''), $5, $6::bigint, $7, COALESCE($8::text, ''), COALESCE($9::boolean, "
+	"false), $10, "
 	"$11, COALESCE($12, (SELECT id FROM mailbox_group WHERE tenant_id = $2 AND name = 'default')), $13, $14, "
 	"COALESCE($15::text, 'standard'), COALESCE($16::boolean, false), COALESCE($17::bigint, 14), "
 	"COALESCE($18::boolean, true), COALESCE($19::text, 'keep'), COALESCE($20::bigint, 120), "
@@ -24,7 +26,8 @@ static const char sql_update[] =
 	"UPDATE mailbox SET description = COALESCE($4::text, description), host = COALESCE($5::text, host), "
 	"port = COALESCE($6::bigint, port), tls = COALESCE($7::text, tls), ca_file = COALESCE($8::text, ca_file), "
 	"insecure = COALESCE($9::boolean, insecure), username = COALESCE($10::text, username), "
-	"credential_id = COALESCE($11, credential_id), group_id = COALESCE($12, group_id), queue_id = COALESCE($13, queue_id), "
+	"credential_id = COALESCE($11, credential_id), group_id = COALESCE($12, group_id), queue_id = COALESCE($13, "
+	"queue_id), "
 	"outbound_mailbox_id = COALESCE($14, outbound_mailbox_id), sender_trust = COALESCE($15::text, sender_trust), "
 	"rung5 = COALESCE($16::boolean, rung5), rung5_days = COALESCE($17::bigint, rung5_days), "
 	"auto_reply = COALESCE($18::boolean, auto_reply), after_intake = COALESCE($19::text, after_intake), "
@@ -112,7 +115,8 @@ int mailbox_set(struct ctl *ctl)
 	wanted.id = found.id;
 	wanted.address = found.address;
 	const char *tls = ctl_text(ctl, "tls"), *host = ctl_text(ctl, "host");
-	status = ctl_check_tls(tls ? tls : found.tls, host ? host : found.host, ctl_int(ctl, "insecure", found.is_insecure) != 0);
+	status = ctl_check_tls(tls ? tls : found.tls, host ? host : found.host,
+	                       ctl_int(ctl, "insecure", found.is_insecure) != 0);
 	if (status != CTL_DONE)
 		return status;
 	if (db_begin(ctl->db, &ctl->err) < 0)
@@ -291,7 +295,8 @@ static int notify(struct ctl *ctl, const struct wanted *wanted)
 	db_arg_uuid(&state, ctl->tenant.id);
 	db_args_init(&channel, &ctl->arena);
 	db_arg_text(&channel, uuid_str(&ctl->arena, wanted->id));
-	if (db_exec(ctl->db, sql_state, &state, NULL, &ctl->err) < 0 || db_exec(ctl->db, sql_notify, &channel, NULL, &ctl->err) < 0)
+	if (db_exec(ctl->db, sql_state, &state, NULL, &ctl->err) < 0 ||
+	    db_exec(ctl->db, sql_notify, &channel, NULL, &ctl->err) < 0)
 		return ctl_failed(ctl);
 	return CTL_DONE;
 }

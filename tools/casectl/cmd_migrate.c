@@ -36,13 +36,19 @@ static int seal_key_make_verb(struct ctl *ctl)
 	if (seal_key_make(ctl->operands[0], &ctl->err) < 0)
 		return ctl_failed(ctl);
 	return ctl_done(ctl, "file", ctl->operands[0], (struct uuid){ 0 },
-	                "%s holds a new seal key; keep a copy apart from the database: without it no password can be opened",
+	                "%s holds a new seal key; keep a copy apart from the database: without it no password can be "
+	                "opened",
 	                ctl->operands[0]);
 }
 
 static const struct verb seal_key_verbs[] = {
-	{ .name = "make", .operands = "FILE", .operands_min = 1, .operands_max = 1, .summary = "make a new key file, mode 0600",
-	  .examples = "  casectl seal-key make /etc/mailcase/seal.key", .run = seal_key_make_verb },
+	{ .name = "make",
+	  .operands = "FILE",
+	  .operands_min = 1,
+	  .operands_max = 1,
+	  .summary = "make a new key file, mode 0600",
+	  .examples = "  casectl seal-key make /etc/mailcase/seal.key",
+	  .run = seal_key_make_verb },
 	{ 0 },
 };
 const struct noun noun_seal_key = { "seal-key", "the key that seals passwords and signing keys", seal_key_verbs };

@@ -8,19 +8,30 @@
 #include "base/banned.h"
 
 static const char sql_list[] =
-	"SELECT c.number, k.recipient, o.kind, k.state, o.header_id, k.attempts, k.role, o.audience, o.reason, k.reply_code, "
-	"k.reply_text, k.next_attempt_at, m.name, o.mailbox_reason, u.login, o.created_at, k.id "
+	"SELECT c.number, k.recipient, o.kind, k.state, o.header_id, k.attempts, k.role, o.audience, o.reason, "
+	"k.reply_code, k.reply_text, k.next_attempt_at, m.name, o.mailbox_reason, u.login, o.created_at, k.id "
 	"FROM outbound_message o JOIN outbound_copy k ON k.outbound_id = o.id JOIN case_file c ON c.id = o.case_id "
 	"JOIN outbound_mailbox m ON m.id = o.outbound_mailbox_id LEFT JOIN app_user u ON u.id = o.user_id "
-	"WHERE o.tenant_id = $1 AND ($2::bigint IS NULL OR c.number = $2::bigint) AND ($3::text IS NULL OR k.state = $3::text) "
-	"AND ($4::text IS NULL OR o.kind = $4::text) ORDER BY o.serial DESC, k.id LIMIT $5";
+	"WHERE o.tenant_id = $1 AND ($2::bigint IS NULL OR c.number = $2::bigint) AND ($3::text IS NULL OR k.state = "
+	"$3::text) AND ($4::text IS NULL OR o.kind = $4::text) ORDER BY o.serial DESC, k.id LIMIT $5";
 static const struct column columns[] = {
-	{ "case", "CASE", CELL_INT },            { "to", "TO", CELL_TEXT },               { "kind", "KIND", CELL_TEXT },
-	{ "state", "STATE", CELL_TEXT },         { "message_id", NULL, CELL_TEXT },       { "attempts", "TRIES", CELL_INT },
-	{ "role", "ROLE", CELL_TEXT },           { "audience", NULL, CELL_TEXT },         { "reason", "REASON", CELL_TEXT },
-	{ "reply_code", "CODE", CELL_INT },      { "reply_text", "SERVER SAID", CELL_TEXT }, { "next_attempt_at", NULL, CELL_TIME },
-	{ "mailbox", NULL, CELL_TEXT },          { "mailbox_reason", NULL, CELL_TEXT },   { "user", NULL, CELL_TEXT },
-	{ "created_at", NULL, CELL_TIME },       { "id", "COPY", CELL_UUID },
+	{ "case", "CASE", CELL_INT },
+	{ "to", "TO", CELL_TEXT },
+	{ "kind", "KIND", CELL_TEXT },
+	{ "state", "STATE", CELL_TEXT },
+	{ "message_id", NULL, CELL_TEXT },
+	{ "attempts", "TRIES", CELL_INT },
+	{ "role", "ROLE", CELL_TEXT },
+	{ "audience", NULL, CELL_TEXT },
+	{ "reason", "REASON", CELL_TEXT },
+	{ "reply_code", "CODE", CELL_INT },
+	{ "reply_text", "SERVER SAID", CELL_TEXT },
+	{ "next_attempt_at", NULL, CELL_TIME },
+	{ "mailbox", NULL, CELL_TEXT },
+	{ "mailbox_reason", NULL, CELL_TEXT },
+	{ "user", NULL, CELL_TEXT },
+	{ "created_at", NULL, CELL_TIME },
+	{ "id", "COPY", CELL_UUID },
 };
 
 static int list(struct ctl *ctl)

@@ -10,12 +10,13 @@
 static const char sql_insert[] =
 	"INSERT INTO outbound_mailbox (id, tenant_id, name, host, port, tls, ca_file, insecure, username, credential_id, "
 	"sender_name, sender_address, bcc_archive, is_default, is_active) "
-	"SELECT $1, $2, $3, $4, $5::bigint, $6, COALESCE($7::text, ''), COALESCE($8::boolean, false), COALESCE($9::text, ''), $10, "
-	"COALESCE($11::text, ''), $12, COALESCE($13::text, ''), COALESCE($14::boolean, false), COALESCE($15::boolean, true) "
-	"ON CONFLICT (tenant_id, name) DO NOTHING";
+	"SELECT $1, $2, $3, $4, $5::bigint, $6, COALESCE($7::text, ''), COALESCE($8::boolean, false), COALESCE($9::text, "
+	"''), $10, "
+	"COALESCE($11::text, ''), $12, COALESCE($13::text, ''), COALESCE($14::boolean, false), COALESCE($15::boolean, "
+	"true) ON CONFLICT (tenant_id, name) DO NOTHING";
 static const char sql_update[] =
-	"UPDATE outbound_mailbox SET host = COALESCE($4::text, host), port = COALESCE($5::bigint, port), tls = COALESCE($6::text, tls), "
-	"ca_file = COALESCE($7::text, ca_file), insecure = COALESCE($8::boolean, insecure), "
+	"UPDATE outbound_mailbox SET host = COALESCE($4::text, host), port = COALESCE($5::bigint, port), tls = "
+	"COALESCE($6::text, tls), ca_file = COALESCE($7::text, ca_file), insecure = COALESCE($8::boolean, insecure), "
 	"username = COALESCE($9::text, username), credential_id = COALESCE($10, credential_id), "
 	"sender_name = COALESCE($11::text, sender_name), sender_address = COALESCE($12::text, sender_address), "
 	"bcc_archive = COALESCE($13::text, bcc_archive), is_default = COALESCE($14::boolean, is_default), "
@@ -31,10 +32,12 @@ static const char sql_current[] =
 
 #define SHOWN_COLUMNS \
 	"o.name, COALESCE(s.state, 'starting'), o.host, o.port, o.tls, o.sender_address, o.sender_name, o.is_default, " \
-	"COALESCE(s.reason, ''), COALESCE(s.remedy, ''), s.last_success_at, s.next_try_at, COALESCE(s.failures, 0), s.since, " \
+	"COALESCE(s.reason, ''), COALESCE(s.remedy, ''), s.last_success_at, s.next_try_at, COALESCE(s.failures, 0), " \
+	"s.since, " \
 	"o.username, o.bcc_archive, o.insecure, o.ca_file, o.is_active, o.id"
 static const char sql_list[] =
-	"SELECT " SHOWN_COLUMNS " FROM outbound_mailbox o LEFT JOIN outbound_mailbox_state s ON s.outbound_mailbox_id = o.id "
+	"SELECT " SHOWN_COLUMNS " FROM outbound_mailbox o "
+	"LEFT JOIN outbound_mailbox_state s ON s.outbound_mailbox_id = o.id "
 	"WHERE o.tenant_id = $1 AND ($2 = '' OR o.name = $2) ORDER BY o.name";
 static const char sql_waiting[] =
 	"SELECT state, count(*), min(next_attempt_at) FROM outbound_copy WHERE outbound_mailbox_id = $1 "
@@ -48,7 +51,8 @@ struct current {
 
 static int read_current(struct ctl *ctl, struct current *out);
 static int write_all(struct ctl *ctl, const char *sql, const struct current *current, int64_t *out_rows);
-static int write_row(struct ctl *ctl, const char *sql, const struct current *current, struct uuid credential, int64_t *out_rows);
+static int write_row(struct ctl *ctl, const char *sql, const struct current *current, struct uuid credential,
+                     int64_t *out_rows);
 
 static int add(struct ctl *ctl)
 {
@@ -60,10 +64,12 @@ static int add(struct ctl *ctl)
 		return ctl_failed(ctl);
 	int status = write_all(ctl, sql_insert, &current, &rows);
 	if (status == CTL_DONE && rows == 0)
-		status = ctl_refused("there is an outbound mailbox %s already; `casectl outbound-mailbox set` changes it", name);
+		status =
+			ctl_refused("there is an outbound mailbox %s already; `casectl outbound-mailbox set` changes it", name);
 	status = ctl_end(ctl, status);
-	return status != CTL_DONE ? status :
-	                            ctl_done(ctl, "outbound_mailbox", name, current.id, "outbound mailbox %s is there", name);
+	return status != CTL_DONE
+	           ? status
+	           : ctl_done(ctl, "outbound_mailbox", name, current.id, "outbound mailbox %s is there", name);
 }
 
 static int set(struct ctl *ctl)
@@ -78,8 +84,9 @@ static int set(struct ctl *ctl)
 	if (status == CTL_DONE)
 		status = write_all(ctl, sql_update, &current, &rows);
 	status = ctl_end(ctl, status);
-	return status != CTL_DONE ? status :
-	                            ctl_done(ctl, "outbound_mailbox", name, current.id, "outbound mailbox %s is changed", name);
+	return status != CTL_DONE
+	           ? status
+	           : ctl_done(ctl, "outbound_mailbox", name, current.id, "outbound mailbox %s is changed", name);
 }
 
 static int read_current(struct ctl *ctl, struct current *out)
@@ -127,12 +134,14 @@ static int write_all(struct ctl *ctl, const char *sql, const struct current *cur
 	db_args_init(&args, &ctl->arena);
 	db_arg_uuid(&args, current->id);
 	db_arg_uuid(&args, ctl->tenant.id);
-	if (db_exec(ctl->db, sql_state, &args, NULL, &ctl->err) < 0 || db_exec(ctl->db, sql_notify, NULL, NULL, &ctl->err) < 0)
+	if (db_exec(ctl->db, sql_state, &args, NULL, &ctl->err) < 0 ||
+	    db_exec(ctl->db, sql_notify, NULL, NULL, &ctl->err) < 0)
 		return ctl_failed(ctl);
 	return CTL_DONE;
 }
 
-static int write_row(struct ctl *ctl, const char *sql, const struct current *current, struct uuid credential, int64_t *out_rows)
+static int write_row(struct ctl *ctl, const char *sql, const struct current *current, struct uuid credential,
+                     int64_t *out_rows)
 {
 	const char *sender = ctl_text(ctl, "sender-address"), *archive = ctl_text(ctl, "bcc-archive");
 	struct str address;
@@ -216,7 +225,9 @@ static int list(struct ctl *ctl)
 static int show(struct ctl *ctl)
 {
 	static const struct column waiting_columns[] = {
-		{ "state", "WAITING", CELL_TEXT }, { "copies", "COPIES", CELL_INT }, { "next_attempt_at", "NEXT TRY", CELL_TIME },
+		{ "state", "WAITING", CELL_TEXT },
+		{ "copies", "COPIES", CELL_INT },
+		{ "next_attempt_at", "NEXT TRY", CELL_TIME },
 	};
 	struct db_result *rows CLEANUP(db_result_done) = NULL, *waiting CLEANUP(db_result_done) = NULL;
 	struct db_args args;
@@ -247,17 +258,20 @@ static int show(struct ctl *ctl)
 
 #define COMMON_OPTIONS(is_add) \
 	{ "host", OPTION_TEXT, "HOST", "the SMTP server", .required = (is_add) }, \
-	{ "port", OPTION_INT, "N", "usually 465 (implicit) or 587 (starttls)", .min = 1, .max = 65535, .required = (is_add) }, \
-	{ "tls", OPTION_CHOICE, "implicit|starttls|clear", "clear: on the own machine only", .required = (is_add) }, \
-	{ "sender-address", OPTION_TEXT, "ADDRESS", "From of what leaves here", .required = (is_add) }, \
-	{ "sender-name", OPTION_TEXT, "NAME", "display name beside it" }, \
-	{ "user", OPTION_TEXT, "NAME", "log in as (default: no login)" }, \
-	{ "password-file", OPTION_TEXT, "FILE", "its content is the password; else it is asked for" }, \
-	{ "bcc-archive", OPTION_TEXT, "ADDRESS", "a copy of everything goes here" }, \
-	{ "default", OPTION_FLAG, NULL, "what has no other outbound mailbox leaves here" }, \
-	{ "ca-file", OPTION_TEXT, "FILE", "own certificate authority" }, \
-	{ "insecure", OPTION_SWITCH, NULL, "do not verify the certificate; shows in state and metrics" }, \
-	{ "active", OPTION_SWITCH, NULL, "off: nothing leaves" }
+		{ "port",       OPTION_INT,          "N", "usually 465 (implicit) or 587 (starttls)", .min = 1, \
+		  .max = 65535, .required = (is_add) }, \
+		{ "tls", OPTION_CHOICE, "implicit|starttls|clear", "clear: on the own machine only", .required = (is_add) }, \
+		{ "sender-address", OPTION_TEXT, "ADDRESS", "From of what leaves here", .required = (is_add) }, \
+		{ "sender-name", OPTION_TEXT, "NAME", "display name beside it" }, \
+		{ "user", OPTION_TEXT, "NAME", "log in as (default: no login)" }, \
+		{ "password-file", OPTION_TEXT, "FILE", "its content is the password; else it is asked for" }, \
+		{ "bcc-archive", OPTION_TEXT, "ADDRESS", "a copy of everything goes here" }, \
+		{ "default", OPTION_FLAG, NULL, "what has no other outbound mailbox leaves here" }, \
+		{ "ca-file", OPTION_TEXT, "FILE", "own certificate authority" }, \
+		{ "insecure", OPTION_SWITCH, NULL, "do not verify the certificate; shows in state and metrics" }, \
+	{ \
+		"active", OPTION_SWITCH, NULL, "off: nothing leaves" \
+	}
 
 static const struct option_def add_options[] = { COMMON_OPTIONS(true), { 0 } };
 static const struct option_def set_options[] = { COMMON_OPTIONS(false), { 0 } };
@@ -265,13 +279,14 @@ static const struct verb verbs[] = {
 	{ "add", "NAME", 1, 1, NEED_TENANT | NEED_SEAL, "make an outbound mailbox",
 	  "  casectl outbound-mailbox add support --host smtp.example.org --port 465 --tls implicit \\\n"
 	  "      --user support --password-file /run/secrets/smtp --sender-address support@example.org \\\n"
-	  "      --sender-name 'Example Support' --default", add_options, add },
-	{ "list", "", 0, 0, NEED_TENANT, "all outbound mailboxes with their state", "  casectl outbound-mailbox list --json", NULL,
-	  list },
+	  "      --sender-name 'Example Support' --default",
+	  add_options, add },
+	{ "list", "", 0, 0, NEED_TENANT, "all outbound mailboxes with their state",
+	  "  casectl outbound-mailbox list --json", NULL, list },
 	{ "set", "NAME", 1, 1, NEED_TENANT | NEED_SEAL, "change an outbound mailbox",
 	  "  casectl outbound-mailbox set support --bcc-archive archive@example.org", set_options, set },
-	{ "show", "NAME", 1, 1, NEED_TENANT, "state, reason, remedy, what waits", "  casectl outbound-mailbox show support", NULL,
-	  show },
+	{ "show", "NAME", 1, 1, NEED_TENANT, "state, reason, remedy, what waits", "  casectl outbound-mailbox show support",
+	  NULL, show },
 	{ 0 },
 };
 const struct noun noun_outbound_mailbox = { "outbound-mailbox", "the SMTP servers that mail leaves through", verbs };

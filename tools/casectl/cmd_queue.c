@@ -15,8 +15,8 @@ static const char sql_update[] =
 	"WHERE id = $1 AND tenant_id = $2 AND name = $3";
 static const char sql_list[] =
 	"SELECT q.name, t.name, q.subject_format, q.closed_policy, q.reopen_days, "
-	"(SELECT count(*) FROM case_file c WHERE c.queue_id = q.id AND c.tenant_id = $1 AND c.state IN ('open', 'waiting')), q.id "
-	"FROM queue q LEFT JOIN team t ON t.id = q.team_id WHERE q.tenant_id = $1 "
+	"(SELECT count(*) FROM case_file c WHERE c.queue_id = q.id AND c.tenant_id = $1 AND c.state IN ('open', "
+	"'waiting')), q.id FROM queue q LEFT JOIN team t ON t.id = q.team_id WHERE q.tenant_id = $1 "
 	"AND ($2 = '' OR q.name = $2) ORDER BY q.name";
 
 /* Both statements take the same parameters. */
@@ -109,7 +109,8 @@ static int show(struct ctl *ctl)
 static const struct option_def options[] = {
 	{ "team", OPTION_TEXT, "NAME", "which team its cases are given to" },
 	{ "format", OPTION_TEXT, "TEXT", "of the number in subjects (default [#%d])" },
-	{ "closed-policy", OPTION_CHOICE, "reopen|reopen_within|new_case", "an answer to a closed case (default reopen_within)" },
+	{ "closed-policy", OPTION_CHOICE, "reopen|reopen_within|new_case",
+	  "an answer to a closed case (default reopen_within)" },
 	{ "reopen-days", OPTION_INT, "N", "for reopen_within (default 30)", .min = 0, .max = 36500 },
 	{ 0 },
 };
@@ -117,8 +118,8 @@ static const struct verb verbs[] = {
 	{ "add", "NAME", 1, 1, NEED_TENANT, "make a queue", "  casectl queue add support --team support --format '[#%d]'",
 	  options, add },
 	{ "list", "", 0, 0, NEED_TENANT, "all queues", "  casectl queue list", NULL, list },
-	{ "set", "NAME", 1, 1, NEED_TENANT, "change a queue", "  casectl queue set support --closed-policy new_case", options,
-	  set },
+	{ "set", "NAME", 1, 1, NEED_TENANT, "change a queue", "  casectl queue set support --closed-policy new_case",
+	  options, set },
 	{ "show", "NAME", 1, 1, NEED_TENANT, "one queue", "  casectl queue show support", NULL, show },
 	{ 0 },
 };

@@ -12,21 +12,24 @@ static const char sql_insert[] =
 	"INSERT INTO team (id, tenant_id, name, distribution) SELECT $1, $2, $3, COALESCE($4::text, 'round_robin') "
 	"ON CONFLICT (tenant_id, name) DO NOTHING";
 static const char sql_update[] =
-	"UPDATE team SET distribution = COALESCE($2::text, distribution), direct_user_id = COALESCE($3, direct_user_id) WHERE id = $1";
+	"UPDATE team SET distribution = COALESCE($2::text, distribution), direct_user_id = COALESCE($3, direct_user_id) "
+	"WHERE id = $1";
 /* A new member starts level with the one who has waited longest: nobody is flooded for having been away. */
 static const char sql_member_add[] =
 	"INSERT INTO team_member (team_id, user_id, tenant_id, last_turn) "
-	"SELECT $1, $2, $3, COALESCE((SELECT min(last_turn) FROM team_member WHERE team_id = $1), 0) ON CONFLICT DO NOTHING";
+	"SELECT $1, $2, $3, COALESCE((SELECT min(last_turn) FROM team_member WHERE team_id = $1), 0) ON CONFLICT DO "
+	"NOTHING";
 static const char sql_member_remove[] = "DELETE FROM team_member WHERE team_id = $1 AND user_id = $2";
 static const char sql_capacity[] = "UPDATE team_member SET capacity = $3::bigint WHERE team_id = $1 AND user_id = $2";
-static const char sql_absent[] = "UPDATE team_member SET absent_until = $3::timestamptz WHERE team_id = $1 AND user_id = $2";
+static const char sql_absent[] =
+	"UPDATE team_member SET absent_until = $3::timestamptz WHERE team_id = $1 AND user_id = $2";
 /* Somebody may be available now: what waits for that is tried at once. */
 static const char sql_wake[] =
 	"UPDATE timer t SET due_at = clock_timestamp() FROM case_file c WHERE t.kind = 'assign_again' AND c.id = t.case_id "
 	"AND c.tenant_id = $2 AND c.team_id = $1";
 static const char sql_list[] =
-	"SELECT t.name, t.distribution, d.login, ARRAY(SELECT u.login FROM team_member m JOIN app_user u ON u.id = m.user_id "
-	"WHERE m.team_id = t.id ORDER BY u.login), "
+	"SELECT t.name, t.distribution, d.login, ARRAY(SELECT u.login FROM team_member m JOIN app_user u ON u.id = "
+	"m.user_id WHERE m.team_id = t.id ORDER BY u.login), "
 	"(SELECT jsonb_agg(jsonb_build_object('login', u.login, 'capacity', m.capacity, 'absent_until', "
 	"to_char(m.absent_until AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'assigned', m.assigned, "
 	"'last_turn', m.last_turn) ORDER BY u.login) "
@@ -179,7 +182,8 @@ static int put_absence(struct ctl *ctl, struct db_args *args, struct str value)
 	else if (clock_parse(value, &until))
 		db_arg_time(args, until);
 	else
-		return ctl_usage("--absent %.*s: a date, a time such as 2026-01-31T12:00:00Z, or no, is expected", STR_ARG(value));
+		return ctl_usage("--absent %.*s: a date, a time such as 2026-01-31T12:00:00Z, or no, is expected",
+		                 STR_ARG(value));
 	return CTL_DONE;
 }
 
@@ -226,7 +230,8 @@ static int show(struct ctl *ctl)
 }
 
 static const struct option_def options[] = {
-	{ "distribution", OPTION_CHOICE, "direct|round_robin|least_busy", "how cases are shared out (default round_robin)" },
+	{ "distribution", OPTION_CHOICE, "direct|round_robin|least_busy",
+	  "how cases are shared out (default round_robin)" },
 	{ "member", OPTION_LIST, "LOGIN", "somebody who is given cases" },
 	{ "remove-member", OPTION_LIST, "LOGIN", "somebody who is no longer" },
 	{ "direct", OPTION_TEXT, "LOGIN", "whom the distribution `direct` gives all to" },

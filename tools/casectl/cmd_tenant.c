@@ -8,8 +8,7 @@
 
 static const char sql_insert[] =
 	"INSERT INTO tenant (id, name, title, number_sequence, time_zone) "
-	"SELECT $1, $2, COALESCE($3::text, ''), $4, COALESCE($5::text, 'UTC') "
-	"ON CONFLICT (name) DO NOTHING";
+	"SELECT $1, $2, COALESCE($3::text, ''), $4, COALESCE($5::text, 'UTC') ON CONFLICT (name) DO NOTHING";
 static const char sql_update[] =
 	"UPDATE tenant SET title = COALESCE($2::text, title), time_zone = COALESCE($3::text, time_zone) WHERE name = $1";
 static const char sql_group[] = "INSERT INTO mailbox_group (id, tenant_id, name) VALUES ($1, $2, 'default')";
@@ -21,7 +20,7 @@ static const char sql_list[] =
 static int make(struct ctl *ctl, const char *name, struct tenant_id id, int64_t *out_rows);
 static bool is_name(const char *name);
 
-/* The tenant, what numbers its cases, the group that its mailboxes start in, and its first signing key: all or nothing. */
+/* The tenant, what numbers its cases, the group that its mailboxes start in, its first signing key: all or nothing. */
 static int add(struct ctl *ctl)
 {
 	struct tenant_id id = { uuid_v7() };
@@ -138,7 +137,8 @@ static const struct verb verbs[] = {
 	{ "add", "NAME", 1, 1, NEED_SCHEMA | NEED_SEAL, "make a tenant, its case numbers and its signing key",
 	  "  casectl tenant add demo --title 'Demo Ltd'", add_options, add },
 	{ "list", "", 0, 0, NEED_SCHEMA, "all tenants", "  casectl tenant list --json", NULL, list },
-	{ "set", "NAME", 1, 1, NEED_SCHEMA, "change a tenant", "  casectl tenant set demo --title 'Demo Ltd'", add_options, set },
+	{ "set", "NAME", 1, 1, NEED_SCHEMA, "change a tenant", "  casectl tenant set demo --title 'Demo Ltd'", add_options,
+	  set },
 	{ "show", "NAME", 1, 1, NEED_SCHEMA, "one tenant", "  casectl tenant show demo", NULL, show },
 	{ 0 },
 };

@@ -26,8 +26,13 @@ static const struct option_def topics_options[] = {
 	{ 0 },
 };
 static const struct verb topics_verbs[] = {
-	{ .name = "", .operands = "", .needs = NEED_SCHEMA, .summary = "make the topics and register our groups; can be repeated",
-	  .examples = "  casectl topics\n  casectl topics --partitions 24", .options = topics_options, .run = topics },
+	{ .name = "",
+	  .operands = "",
+	  .needs = NEED_SCHEMA,
+	  .summary = "make the topics and register our groups; can be repeated",
+	  .examples = "  casectl topics\n  casectl topics --partitions 24",
+	  .options = topics_options,
+	  .run = topics },
 	{ 0 },
 };
 const struct noun noun_topics = { "topics", "make the topics and register our groups", topics_verbs };

@@ -23,8 +23,8 @@ static const char sql_list[] =
 	"SELECT u.login, u.name, u.role, u.is_active, "
 	"ARRAY(SELECT a.address FROM user_address a WHERE a.user_id = u.id ORDER BY a.position), "
 	"ARRAY(SELECT t.name FROM team_member m JOIN team t ON t.id = m.team_id WHERE m.user_id = u.id ORDER BY t.name), "
-	"u.mail_notices, u.time_zone, u.created_at, u.id FROM app_user u WHERE u.tenant_id = $1 AND ($2 = '' OR u.login = $2) "
-	"ORDER BY u.login";
+	"u.mail_notices, u.time_zone, u.created_at, u.id FROM app_user u WHERE u.tenant_id = $1 AND ($2 = '' OR u.login "
+	"= $2) ORDER BY u.login";
 
 static int put_addresses(struct ctl *ctl, struct user_id user);
 
@@ -101,7 +101,8 @@ static int put_addresses(struct ctl *ctl, struct user_id user)
 	if (db_exec(ctl->db, sql_add_addresses, &args, &rows, &ctl->err) < 0)
 		return ctl_failed(ctl);
 	if ((size_t)rows < count)
-		return ctl_refused("an address is given twice, or another user has it; `casectl user list` shows whose they are");
+		return ctl_refused(
+			"an address is given twice, or another user has it; `casectl user list` shows whose they are");
 	return CTL_DONE;
 }
 

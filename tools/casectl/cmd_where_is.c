@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cmd_where_is - what became of a mail, by its Message-ID or its sender
  *
- * A mail that was understood is found by its message. One that was not yet, or never (waiting, quarantined), is found by
- * its raw header: only rows without a message are looked through.
+ * A mail that was understood is found by its message. One that was not yet, or never (waiting, quarantined), is found
+ * by its raw header: only rows without a message are looked through.
  */
 #include "ctl.h"
 #include "mail/msgid.h"
@@ -18,7 +18,8 @@
 #define NOT_UNDERSTOOD \
 	"SELECT '', b.address, f.name, i.uid, i.state, i.reason, " \
 	"(SELECT c.number FROM case_file c WHERE c.id = i.case_id), i.received_at, '', false, NULL::uuid FROM intake i " \
-	"JOIN mailbox b ON b.id = i.mailbox_id JOIN mailbox_folder f ON f.id = i.folder_id JOIN blob r ON r.id = i.blob_id " \
+	"JOIN mailbox b ON b.id = i.mailbox_id JOIN mailbox_folder f ON f.id = i.folder_id JOIN blob r ON r.id = " \
+	"i.blob_id " \
 	"WHERE i.message_id IS NULL AND i.tenant_id = $1 AND " \
 	"position(lower($2) IN lower(encode(substring(r.bytes FROM 1 FOR 16384), 'escape'))) > 0 "
 static const char sql_by_id[] =
@@ -75,9 +76,15 @@ static const struct option_def options[] = {
 	{ 0 },
 };
 static const struct verb verbs[] = {
-	{ .name = "", .operands = "", .needs = NEED_TENANT, .summary = "what became of a mail",
-	  .examples = "  casectl where-is --message-id '<abc@client.example>'\n  casectl where-is --from customer@client.example --json",
-	  .options = options, .run = where_is },
+	{ .name = "",
+	  .operands = "",
+	  .needs = NEED_TENANT,
+	  .summary = "what became of a mail",
+	  .examples =
+	      "  casectl where-is --message-id '<abc@client.example>'\n"
+	              "  casectl where-is --from customer@client.example --json",
+	  .options = options,
+	  .run = where_is },
 	{ 0 },
 };
 const struct noun noun_where_is = { "where-is", "what became of a mail", verbs };

@@ -58,8 +58,9 @@ struct noun {
 	const struct verb *verbs; /* ends with a NULL name */
 };
 
-extern const struct noun noun_migrate, noun_topics, noun_seal_key, noun_tenant, noun_user, noun_team, noun_queue, noun_mailbox,
-	noun_outbound_mailbox, noun_case, noun_where_is, noun_outbound, noun_dlq, noun_lag, noun_health, noun_parse;
+extern const struct noun noun_migrate, noun_topics, noun_seal_key, noun_tenant, noun_user, noun_team, noun_queue,
+	noun_mailbox, noun_outbound_mailbox, noun_case, noun_where_is, noun_outbound, noun_dlq, noun_lag, noun_health,
+	noun_parse;
 
 /* --- options ----------------------------------------------------------------------------------------------------- */
 
@@ -85,7 +86,8 @@ int ctl_desk(struct ctl *ctl, enum desk_status status);
 int ctl_end(struct ctl *ctl, int status);
 
 /* What was made or changed: the sentence for people, an object with these keys for programs. `id` may be null. */
-int ctl_done(struct ctl *ctl, const char *key, const char *value, struct uuid id, const char *format, ...) PRINTF_LIKE(5, 6);
+int ctl_done(struct ctl *ctl, const char *key, const char *value, struct uuid id, const char *format, ...)
+	PRINTF_LIKE(5, 6);
 
 /* The only row of a `show`: an object, or its keys line by line. CTL_NOT_FOUND where there is none. */
 int ctl_show(struct ctl *ctl, const struct column *columns, size_t columns_len, const struct db_result *rows,

@@ -6,7 +6,8 @@
 #include "base/banned.h"
 
 static const char sql_insert[] = "INSERT INTO credential (id, tenant_id, kind, sealed) VALUES ($1, $2, 'password', $3)";
-static const char sql_update[] = "UPDATE credential SET sealed = $3, updated_at = now() WHERE id = $1 AND tenant_id = $2";
+static const char sql_update[] =
+	"UPDATE credential SET sealed = $3, updated_at = now() WHERE id = $1 AND tenant_id = $2";
 
 int ctl_credential(struct ctl *ctl, struct str password, struct uuid current, struct uuid *out)
 {
@@ -29,6 +30,8 @@ int ctl_check_tls(const char *tls, const char *host, bool is_insecure)
 	if (strcmp(tls, "clear") != 0 || is_insecure || strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
 	    strncmp(host, "127.", 4) == 0)
 		return CTL_DONE;
-	return ctl_refused("%s is another machine: --tls clear would send the password and all mail readable by others; use "
-	                   "implicit or starttls, or say --insecure on", host);
+	return ctl_refused(
+		"%s is another machine: --tls clear would send the password and all mail readable by others; use "
+		"implicit or starttls, or say --insecure on",
+		host);
 }

@@ -14,8 +14,8 @@ static size_t table_len(const struct option_def *table);
 static bool take(struct arena *arena, struct option_value *value, const char *text);
 static bool is_choice(const char *choices, const char *text);
 
-bool options_parse(struct arena *arena, const struct option_def *own, const struct option_def *common, int argc, char **argv,
-                   bool stop_at_operand, struct options *out)
+bool options_parse(struct arena *arena, const struct option_def *own, const struct option_def *common, int argc,
+                   char **argv, bool stop_at_operand, struct options *out)
 {
 	size_t own_len = table_len(own), len = own_len + table_len(common);
 	struct option_value *values = ARENA_ARRAY(arena, struct option_value, len + 1);
@@ -101,8 +101,8 @@ static bool take(struct arena *arena, struct option_value *value, const char *te
 	}
 	value->given[value->given_len++] = text ? text : "";
 	if (def->kind == OPTION_INT && !str_to_i64(str_of(text), def->min, def->max, &value->number)) {
-		fprintf(stderr, "casectl: --%s %s: a number from %lld to %lld is expected\n", def->name, text, (long long)def->min,
-		        (long long)def->max);
+		fprintf(stderr, "casectl: --%s %s: a number from %lld to %lld is expected\n", def->name, text,
+		        (long long)def->min, (long long)def->max);
 		return false;
 	}
 	if (def->kind == OPTION_SWITCH) {

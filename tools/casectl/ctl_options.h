@@ -46,8 +46,8 @@ struct options {
 
 /* Parse argv[0..argc) by the two tables (the second may be NULL). argv[0] is skipped; its operands are permuted to the
  * end. With `stop_at_operand` parsing ends at the first operand. False: the mistake was printed. */
-bool options_parse(struct arena *arena, const struct option_def *own, const struct option_def *common, int argc, char **argv,
-                   bool stop_at_operand, struct options *out);
+bool options_parse(struct arena *arena, const struct option_def *own, const struct option_def *common, int argc,
+                   char **argv, bool stop_at_operand, struct options *out);
 
 /* NULL where there is no such option in the table. */
 const struct option_value *options_find(const struct options *options, const char *name);

@@ -14,8 +14,8 @@ static struct str cell_text(struct arena *arena, enum cell kind, const struct db
 static size_t shown_width(struct str s);
 static struct str cut_to_width(struct arena *arena, struct str s, size_t width);
 
-json_t *table_object(struct arena *arena, const struct column *columns, size_t columns_len, const struct db_result *rows,
-                     int row)
+json_t *table_object(struct arena *arena, const struct column *columns, size_t columns_len,
+                     const struct db_result *rows, int row)
 {
 	json_t *object = json_object();
 
@@ -75,8 +75,8 @@ void table_print(struct arena *arena, const struct column *columns, size_t colum
 	}
 }
 
-void table_print_record(struct arena *arena, const struct column *columns, size_t columns_len, const struct db_result *rows,
-                        int row)
+void table_print_record(struct arena *arena, const struct column *columns, size_t columns_len,
+                        const struct db_result *rows, int row)
 {
 	for (size_t i = 0; i < columns_len; i++)
 		if (columns[i].kind != CELL_JSON)

@@ -20,8 +20,8 @@ struct column {
 };
 
 /* One row as an object; the caller owns it. */
-json_t *table_object(struct arena *arena, const struct column *columns, size_t columns_len, const struct db_result *rows,
-                     int row);
+json_t *table_object(struct arena *arena, const struct column *columns, size_t columns_len,
+                     const struct db_result *rows, int row);
 
 /* All rows as an array of objects; the caller owns it. */
 json_t *table_list(struct arena *arena, const struct column *columns, size_t columns_len, const struct db_result *rows);
@@ -31,8 +31,8 @@ void table_print(struct arena *arena, const struct column *columns, size_t colum
                  bool as_json, const char *nothing);
 
 /* One row, every key on a line of its own: nothing is cut. */
-void table_print_record(struct arena *arena, const struct column *columns, size_t columns_len, const struct db_result *rows,
-                        int row);
+void table_print_record(struct arena *arena, const struct column *columns, size_t columns_len,
+                        const struct db_result *rows, int row);
 
 /* A time as people read it: 2026-01-31 12:00:00. */
 struct str table_time(struct arena *arena, int64_t wall_us);

@@ -137,7 +137,8 @@ def test_changing_a_mailbox_tells_the_fetchers(desk):
 
 
 def test_secrets_are_sealed_and_never_shown(desk):
-    sealed = [bytes(row["sealed"]) for row in desk.rows("SELECT sealed FROM credential UNION ALL SELECT sealed FROM token_key")]
+    rows = desk.rows("SELECT sealed FROM credential UNION ALL SELECT sealed FROM token_key")
+    sealed = [bytes(row["sealed"]) for row in rows]
     assert len(sealed) == 2 and not any(b"secret" in row for row in sealed)
     for command in (["mailbox", "show", SUPPORT], ["mailbox", "list"], ["outbound-mailbox", "show", "support"]):
         assert "secret" not in desk.casectl(*command, "--json").stdout
@@ -148,17 +149,19 @@ def test_another_key_cannot_open_them(desk):
     desk.casectl("seal-key", "make", other)
     assert other.stat().st_mode & 0o777 == 0o600
     env = desk.env(MAILCASE_SEAL_KEY_FILE=str(other))
-    done = subprocess.run([program("casectl"), "mailbox", "test", SUPPORT], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run([program("casectl"), "mailbox", "test", SUPPORT], env=env, capture_output=True, text=True,
+                          check=False)
     assert done.returncode == 1 and "another key" in done.stderr
 
 
 def test_lists_have_json_and_columns(desk):
-    for noun, key in (("tenant", "name"), ("user", "login"), ("team", "name"), ("queue", "name"), ("mailbox", "address"),
-                      ("outbound-mailbox", "name")):
+    for noun, key in (("tenant", "name"), ("user", "login"), ("team", "name"), ("queue", "name"),
+                      ("mailbox", "address"), ("outbound-mailbox", "name")):
         assert all(row[key] for row in desk.casectl_json(noun, "list"))
         assert key.upper() in desk.casectl(noun, "list").stdout.splitlines()[0]
     lags = desk.casectl_json("lag")
-    assert {"group", "topic", "partition", "lag"} <= lags[0].keys() and {row["group"] for row in lags} >= {"threader", "router"}
+    assert {"group", "topic", "partition", "lag"} <= lags[0].keys()
+    assert {row["group"] for row in lags} >= {"threader", "router"}
     assert {row["check"] for row in desk.casectl_json("health", check=False)} >= {"database", "schema", "bus", "outbox"}
 
 

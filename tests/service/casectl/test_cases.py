@@ -9,7 +9,9 @@ import pytest
 from harness.demo import ARCHIVE, CUSTOMER, SUPPORT, DemoDesk
 
 CASE_KEYS = {"number", "subject", "state", "queue", "team", "assignee", "messages", "created_at"}
-MESSAGE_KEYS = {"id", "direction", "from", "to", "subject", "message_id", "matched_by", "sender_level", "pending", "attachments"}
+MESSAGE_KEYS = {"id", "direction", "from", "to", "subject", "message_id", "matched_by", "sender_level", "pending",
+                "attachments"}
+BOX = "SELECT m.id, m.tenant_id, f.id AS folder FROM mailbox m JOIN mailbox_folder f ON f.mailbox_id = m.id"
 TOKEN_ID = re.compile(r"[a-z2-7]{40}@demo\.example")
 
 
@@ -26,7 +28,8 @@ def facts(case):
 def check_record(desk, number):
     """The version counts the records without a gap, and each is in the outbox once, under the case's key."""
     row = desk.rows("SELECT id, version FROM case_file WHERE number = %s", number)[0]
-    versions = [r["version"] for r in desk.rows("SELECT DISTINCT version FROM case_event WHERE case_id = %s ORDER BY 1", row["id"])]
+    rows = desk.rows("SELECT DISTINCT version FROM case_event WHERE case_id = %s ORDER BY 1", row["id"])
+    versions = [r["version"] for r in rows]
     assert versions == list(range(1, row["version"] + 1))
     sent = desk.rows("SELECT sequence, topic FROM outbox WHERE key = %s ORDER BY seq", str(row["id"]))
     assert [r["sequence"] for r in sent] == versions
@@ -86,7 +89,7 @@ def test_a_reply_writes_all_that_it_must(desk):
     reasons = {r["address"]: r["reason"] for r in added["detail"]["recipients"]}
     assert reasons == {CUSTOMER: "participant", "boss@client.example": "named", SUPPORT: "own_address"}
     assert "@" not in json.dumps(added["data"])
-    assert (changed["data"]["from"], changed["data"]["to"], changed["data"]["reason"]) == ("open", "waiting", "agent_replied")
+    assert changed["data"] == {"from": "open", "to": "waiting", "reason": "agent_replied"}
     assert desk.rows("SELECT 1 AS one FROM message_ref r JOIN message m ON m.id = r.message_id WHERE m.message_id = %s",
                      answer["message_id"])
     check_record(desk, number)
@@ -128,8 +131,7 @@ def test_a_long_note_is_kept_whole(desk):
     assert text.startswith(message["text"]) and len(message["text"]) > 1000
     kept = desk.rows("SELECT b.bytes FROM message m JOIN blob b ON b.id = m.blob_id WHERE m.id = %s", message["id"])[0]
     assert bytes(kept["bytes"]).decode() == text
-    assert desk.rows("SELECT 1 AS one FROM outbound_message WHERE case_id = (SELECT id FROM case_file WHERE number = %s)",
-                     number) == []
+    assert desk.casectl_json("outbound", "list", "--case", number) == []
 
 
 def test_assigning_following_and_who_may(desk):
@@ -198,17 +200,19 @@ def test_where_is(desk):
     number = desk.new_case()
     message = desk.incoming(number, "Where@client.example")
     with desk.connect() as db:
-        box = db.execute("SELECT m.id, m.tenant_id, f.id AS folder FROM mailbox m JOIN mailbox_folder f ON f.mailbox_id = m.id").fetchone()
+        box = db.execute(BOX).fetchone()
         case = db.execute("SELECT id FROM case_file WHERE number = %s", (number,)).fetchone()
-        blob = db.execute("""INSERT INTO blob (id, tenant_id, sha256, size, bytes) VALUES (gen_random_uuid(), %s, '', 1, %s)
-            RETURNING id""", (box["tenant_id"], b"From: Lost@client.example\r\nMessage-ID: <lost@client.example>\r\n\r\nx")).fetchone()
-        add = """INSERT INTO intake (id, tenant_id, mailbox_id, folder_id, uidvalidity, uid, state, reason, received_at, message_id,
-            case_id, blob_id) VALUES (gen_random_uuid(), %s, %s, %s, 1, %s, %s, %s, now(), %s, %s, %s)"""
+        raw = b"From: Lost@client.example\r\nMessage-ID: <lost@client.example>\r\n\r\nx"
+        blob = db.execute("""INSERT INTO blob (id, tenant_id, sha256, size, bytes)
+            VALUES (gen_random_uuid(), %s, '', 1, %s) RETURNING id""", (box["tenant_id"], raw)).fetchone()
+        add = """INSERT INTO intake (id, tenant_id, mailbox_id, folder_id, uidvalidity, uid, state, reason, received_at,
+            message_id, case_id, blob_id) VALUES (gen_random_uuid(), %s, %s, %s, 1, %s, %s, %s, now(), %s, %s, %s)"""
         db.execute(add, (box["tenant_id"], box["id"], box["folder"], 7, "attached", "", message, case["id"], None))
-        db.execute(add, (box["tenant_id"], box["id"], box["folder"], 8, "quarantined", "parser", None, None, blob["id"]))
-    found, = desk.casectl_json("where-is", "--message-id", "<Where@CLIENT.example>", check=False) or \
-        desk.casectl_json("where-is", "--message-id", "<Where@client.example>")
-    assert (found["mailbox"], found["folder"], found["uid"], found["state"], found["case"]) == (SUPPORT, "INBOX", 7, "attached", number)
+        db.execute(add, (box["tenant_id"], box["id"], box["folder"], 8, "quarantined", "parser", None, None,
+                         blob["id"]))
+    found, = desk.casectl_json("where-is", "--message-id", "<Where@CLIENT.example>")
+    assert (found["mailbox"], found["folder"], found["uid"]) == (SUPPORT, "INBOX", 7)
+    assert (found["state"], found["case"]) == ("attached", number)
     # What was never understood is found by its raw header.
     lost, = desk.casectl_json("where-is", "--message-id", "lost@client.example")
     assert (lost["uid"], lost["state"], lost["reason"], lost["case"]) == (8, "quarantined", "parser", None)
@@ -225,20 +229,23 @@ def test_an_unknown_copy_is_resolved_by_a_person(desk):
         db.execute("UPDATE outbound_copy SET state = 'unknown' WHERE id = %s", (copy["id"],))
     assert desk.casectl(*resolve, check=False).returncode == 4  # nobody says so
     desk.casectl(*resolve, user="ada")
-    assert {c["state"] for c in desk.casectl_json("outbound", "list", "--case", number) if c["to"] == CUSTOMER} == {"accepted"}
+    copies = desk.casectl_json("outbound", "list", "--case", number)
+    assert [c["state"] for c in copies if c["to"] == CUSTOMER] == ["accepted"]
     assert desk.case(number)["timeline"][-1]["data"]["to"] == "accepted"
     check_record(desk, number)
 
 
 def test_dead_letters_are_asked_back(desk):
     with desk.connect() as db:
-        box = db.execute("SELECT m.id, m.tenant_id, f.id AS folder FROM mailbox m JOIN mailbox_folder f ON f.mailbox_id = m.id").fetchone()
-        intake = db.execute("""INSERT INTO intake (id, tenant_id, mailbox_id, folder_id, uidvalidity, uid, state, reason, received_at)
-            VALUES (gen_random_uuid(), %s, %s, %s, 1, 99, 'dead', 'undecodable', now()) RETURNING id""",
+        box = db.execute(BOX).fetchone()
+        intake = db.execute("""INSERT INTO intake (id, tenant_id, mailbox_id, folder_id, uidvalidity, uid, state,
+            reason, received_at) VALUES (gen_random_uuid(), %s, %s, %s, 1, 99, 'dead', 'undecodable', now()) RETURNING id""",
                             (box["tenant_id"], box["id"], box["folder"])).fetchone()["id"]
-        db.execute("""INSERT INTO dead_letter (id, tenant_id, group_name, topic, partition, log_offset, ce_id, key, type, subject,
-            sequence, traceparent, value, ce_time, reason) VALUES (gen_random_uuid(), %s, 'threader', 'mailcase.mail.received.v1', 0, 5,
-            gen_random_uuid(), 'k', 't', %s, 0, '', '\\x0102', now(), 'undecodable')""", (box["tenant_id"], str(intake)))
+        db.execute("""INSERT INTO dead_letter (id, tenant_id, group_name, topic, partition, log_offset, ce_id, key,
+            type, subject, sequence, traceparent, value, ce_time, reason) VALUES (gen_random_uuid(), %s, 'threader',
+            'mailcase.mail.received.v1', 0, 5, gen_random_uuid(), 'k', 't', %s, 0, '', '\\x0102', now(),
+            'undecodable')""",
+                   (box["tenant_id"], str(intake)))
     letter, = desk.casectl_json("dlq", "list")
     assert (letter["group"], letter["reason"], letter["replay_at"]) == ("threader", "undecodable", None)
     assert desk.casectl_json("dlq", "show", letter["id"])[0]["value"] == "0102"

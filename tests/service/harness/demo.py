@@ -25,9 +25,10 @@ class DemoDesk(Installation):
         self.casectl("team", "add", "support", *members)
         self.casectl("queue", "add", "support", "--team", "support")
         self.casectl("outbound-mailbox", "add", "support", "--host", "127.0.0.1", "--port", "25", "--tls", "clear",
-                     "--sender-address", SUPPORT, "--sender-name", "Demo Support", "--default", "--bcc-archive", ARCHIVE)
-        self.casectl("mailbox", "add", SUPPORT, "--host", "127.0.0.1", "--port", "143", "--tls", "clear", "--user", "support",
-                     "--password-file", password, "--queue", "support")
+                     "--sender-address", SUPPORT, "--sender-name", "Demo Support", "--default",
+                     "--bcc-archive", ARCHIVE)
+        self.casectl("mailbox", "add", SUPPORT, "--host", "127.0.0.1", "--port", "143", "--tls", "clear",
+                     "--user", "support", "--password-file", password, "--queue", "support")
         return self
 
     def new_case(self, subject="A question", text="What is it?", user="ada", **options):
@@ -40,11 +41,11 @@ class DemoDesk(Installation):
         with self.connect() as db, db.transaction():
             case = db.execute("SELECT * FROM case_file WHERE number = %s FOR UPDATE", (number,)).fetchone()
             message = db.execute(
-                """INSERT INTO message (id, tenant_id, identity, direction, message_id, from_address, subject, body, created_at)
-                   VALUES (gen_random_uuid(), %s, gen_random_uuid(), 'in', %s, %s, 'Re: it', 'Hello?', now())
-                   RETURNING id""", (case["tenant_id"], header_id, sender)).fetchone()["id"]
-            db.execute("""INSERT INTO case_message (message_id, case_id, tenant_id, position, is_pending, is_external, matched_by,
-                created_at) VALUES (%s, %s, %s, %s, %s, %s, 'ids', now())""",
+                """INSERT INTO message (id, tenant_id, identity, direction, message_id, from_address, subject, body,
+                   created_at) VALUES (gen_random_uuid(), %s, gen_random_uuid(), 'in', %s, %s, 'Re: it', 'Hello?',
+                   now()) RETURNING id""", (case["tenant_id"], header_id, sender)).fetchone()["id"]
+            db.execute("""INSERT INTO case_message (message_id, case_id, tenant_id, position, is_pending, is_external,
+                matched_by, created_at) VALUES (%s, %s, %s, %s, %s, %s, 'ids', now())""",
                        (message, case["id"], case["tenant_id"], case["message_count"] + 1, pending, pending))
             db.execute("UPDATE case_file SET message_count = message_count + 1 WHERE id = %s", (case["id"],))
         return str(message)
