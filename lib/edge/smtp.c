@@ -1,72 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "edge/smtp.h"
 
-#include <curl/curl.h>
-
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/err.h"
-#include "edge/smtp_login.h"
+#include "edge/smtp_private.h"
 #include "protocol/smtp_data.h"
-#include "protocol/smtp_reply.h"
 
 #include "base/banned.h"
 
 #define READ_SIZE 16384
-#define ENVELOPE_MAX ((size_t)1 << 20)
-#define DATA_MAX ((size_t)256 << 20)
-#define TURN_MOST_MS 1000 /* deadlines are looked at this often */
 #define QUIT_MS 2000
 
-enum smtp_state {
-	SMTP_LOGGING_IN,
-	SMTP_IDLE,
-	SMTP_ENVELOPE, /* MAIL, RCPT.., DATA are on their way */
-	SMTP_WAITING,  /* 354 is in, the owner thinks */
-	SMTP_BODY,     /* being written */
-	SMTP_DOT,      /* written; the answer decides */
-	SMTP_LONE_DOT, /* nobody was taken but 354 came: an empty mail ends it */
-	SMTP_QUITTING,
-	SMTP_GONE,
-};
-
-enum command { COMMAND_RSET, COMMAND_MAIL, COMMAND_RCPT, COMMAND_DATA, COMMAND_END };
-
-struct smtp {
-	struct smtp_hub *hub;
-	const struct smtp_handler *handler;
-	void *self;
-	CURL *easy;
-	curl_socket_t fd;
-	struct smtp_login login;
-	enum smtp_state state;
-	int64_t login_timeout_ms, reply_timeout_ms, dot_timeout_ms;
-	int64_t deadline_ms, idle_since_ms;
-
-	struct smtp_reply_parser parser;
-	struct buf out;  /* bytes to write */
-	size_t out_done; /* of them written */
-	bool wants_write, had_reply, needs_reset;
-
-	struct smtp_mail *mail;
-	size_t mails, taken; /* recipients of this mail that the server takes */
-	enum command sent, awaited;       /* the next command to send, and the one whose reply comes next */
-	size_t sent_rcpt, awaited_rcpt;
-
-	enum trouble_cause gone_cause;
-	char gone_words[SMTP_WORDS_MAX];
-};
-
-struct smtp_hub {
-	CURLM *multi;
-	struct smtp *at[SMTP_HUB_MAX];
-	size_t len;
-};
-
-static void reap_logins(struct smtp_hub *hub);
-static void serve(struct smtp *smtp, bool is_readable);
 static void flush_out(struct smtp *smtp);
-static void read_in(struct smtp *smtp);
 static void on_reply(struct smtp *smtp, const struct smtp_reply *reply);
 static void on_envelope_reply(struct smtp *smtp, const struct smtp_reply *reply);
 static void on_data_reply(struct smtp *smtp, const struct smtp_reply *reply);
@@ -76,9 +20,6 @@ static void settle(struct smtp_recipient *recipient, enum smtp_verdict verdict, 
 static void settle_rest(struct smtp *smtp, enum smtp_verdict verdict, int code, struct str words);
 static enum smtp_verdict verdict_of(int code);
 static void finish_mail(struct smtp *smtp);
-static void lose(struct smtp *smtp, enum trouble_cause cause, struct str words);
-static void check_deadline(struct smtp *smtp, int64_t now_ms);
-static void forget_gone(struct smtp_hub *hub);
 
 bool smtp_tls_parse(struct str name, enum smtp_tls *out)
 {
@@ -91,91 +32,6 @@ bool smtp_tls_parse(struct str name, enum smtp_tls *out)
 		}
 	}
 	return false;
-}
-
-struct smtp_hub *smtp_hub_new(void)
-{
-	struct smtp_hub *hub = xcalloc(1, sizeof *hub);
-
-	hub->multi = curl_multi_init();
-	if (!hub->multi)
-		die_no_memory(1);
-	curl_multi_setopt(hub->multi, CURLMOPT_MAXCONNECTS, (long)SMTP_HUB_MAX);
-	return hub;
-}
-
-void smtp_hub_free(struct smtp_hub *hub)
-{
-	if (!hub)
-		return;
-	for (size_t i = 0; i < hub->len; i++)
-		hub->at[i]->state = SMTP_GONE;
-	forget_gone(hub);
-	curl_multi_cleanup(hub->multi);
-	free(hub);
-}
-
-size_t smtp_hub_connections(const struct smtp_hub *hub)
-{
-	return hub->len;
-}
-
-void smtp_hub_turn(struct smtp_hub *hub, const int *fds, size_t fds_len, int timeout_ms)
-{
-	struct curl_waitfd waits[SMTP_HUB_MAX + 8];
-	bool is_readable[SMTP_HUB_MAX] = { false };
-	size_t count = hub->len, waits_len = 0;
-	int running;
-
-	for (size_t i = 0; i < count; i++) {
-		struct smtp *smtp = hub->at[i];
-		waits[waits_len++] = (struct curl_waitfd){
-			.fd = smtp->state == SMTP_LOGGING_IN ? CURL_SOCKET_BAD : smtp->fd,
-			.events = (short)(CURL_WAIT_POLLIN | (smtp->wants_write ? CURL_WAIT_POLLOUT : 0)),
-		};
-	}
-	for (size_t i = 0; i < fds_len && i < 8; i++)
-		waits[waits_len++] = (struct curl_waitfd){ .fd = fds[i], .events = CURL_WAIT_POLLIN };
-	if (count && timeout_ms > TURN_MOST_MS)
-		timeout_ms = TURN_MOST_MS;
-	curl_multi_poll(hub->multi, waits, (unsigned)waits_len, timeout_ms, NULL);
-	for (size_t i = 0; i < count; i++)
-		is_readable[i] = waits[i].revents != 0;
-
-	curl_multi_perform(hub->multi, &running);
-	reap_logins(hub);
-	int64_t now_ms = clock_mono_ms();
-	/* What handlers open meanwhile is appended, and served in the next turn. */
-	for (size_t i = 0; i < count; i++) {
-		if (hub->at[i]->state != SMTP_LOGGING_IN && hub->at[i]->state != SMTP_GONE)
-			serve(hub->at[i], is_readable[i]);
-		check_deadline(hub->at[i], now_ms);
-	}
-	forget_gone(hub);
-}
-
-struct smtp *smtp_open(struct smtp_hub *hub, const struct smtp_target *target, const struct smtp_handler *handler, void *self)
-{
-	struct smtp *smtp = xcalloc(1, sizeof *smtp);
-
-	*smtp = (struct smtp){
-		.hub = hub,
-		.handler = handler,
-		.self = self,
-		.fd = CURL_SOCKET_BAD,
-		.login_timeout_ms = target->login_timeout_ms,
-		.reply_timeout_ms = target->reply_timeout_ms,
-		.dot_timeout_ms = target->dot_timeout_ms,
-		/* libcurl has its own time-out for this; ours is behind it. */
-		.deadline_ms = clock_mono_ms() + target->login_timeout_ms + 5000,
-	};
-	buf_init(&smtp->out, DATA_MAX);
-	smtp_reply_init(&smtp->parser);
-	smtp->easy = smtp_login_begin(&smtp->login, target);
-	curl_easy_setopt(smtp->easy, CURLOPT_PRIVATE, smtp);
-	hub->at[hub->len++] = smtp;
-	curl_multi_add_handle(hub->multi, smtp->easy);
-	return smtp;
 }
 
 void smtp_send(struct smtp *smtp, struct smtp_mail *mail)
@@ -211,12 +67,12 @@ void smtp_body(struct smtp *smtp)
 void smtp_drop(struct smtp *smtp)
 {
 	if (smtp->state == SMTP_WAITING)
-		lose(smtp, TROUBLE_NONE, STR("given up before the body"));
+		smtp_lose(smtp, TROUBLE_NONE, STR("given up before the body"));
 }
 
 void smtp_cut(struct smtp *smtp)
 {
-	lose(smtp, TROUBLE_NONE, STR("cut off: this program stops"));
+	smtp_lose(smtp, TROUBLE_NONE, STR("cut off: this program stops"));
 }
 
 void smtp_quit(struct smtp *smtp)
@@ -244,46 +100,19 @@ size_t smtp_mails(const struct smtp *smtp)
 	return smtp->mails;
 }
 
-static void become_ready(struct smtp *smtp)
+void smtp_become_ready(struct smtp *smtp)
 {
 	smtp->state = SMTP_IDLE;
 	smtp->idle_since_ms = clock_mono_ms();
 	smtp->handler->ready(smtp->self, smtp);
 }
 
-static void reap_logins(struct smtp_hub *hub)
+void smtp_serve(struct smtp *smtp)
 {
-	CURLMsg *message;
-	int left;
-
-	while ((message = curl_multi_info_read(hub->multi, &left))) {
-		struct smtp *smtp = NULL;
-		struct str words;
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		CURLcode code = message->data.result;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&smtp);
-		enum trouble_cause cause = smtp_login_result(&smtp->login, smtp->easy, code, &words);
-		if (cause != TROUBLE_NONE) {
-			lose(smtp, cause, words);
-			continue;
-		}
-		curl_easy_getinfo(smtp->easy, CURLINFO_ACTIVESOCKET, &smtp->fd);
-		become_ready(smtp);
-		/* Until the first read or write libcurl counts the connection as idle and might close it for its age. */
-		if (smtp->state == SMTP_IDLE)
-			read_in(smtp);
-	}
-}
-
-static void serve(struct smtp *smtp, bool is_readable)
-{
-	if (!is_readable)
-		return;
 	if (smtp->wants_write)
 		flush_out(smtp);
 	if (smtp->state != SMTP_GONE)
-		read_in(smtp);
+		smtp_read(smtp);
 }
 
 static void flush_out(struct smtp *smtp)
@@ -299,7 +128,7 @@ static void flush_out(struct smtp *smtp)
 		if (code != CURLE_OK) {
 			/* In the body: nothing of the piece that failed counts as sent, and the dot is the last of all pieces, so
 			 * the server has half a mail at most. */
-			lose(smtp, TROUBLE_CLOSED, STR("connection lost while writing"));
+			smtp_lose(smtp, TROUBLE_CLOSED, STR("connection lost while writing"));
 			return;
 		}
 		smtp->out_done += written;
@@ -314,7 +143,7 @@ static void flush_out(struct smtp *smtp)
 	}
 }
 
-static void read_in(struct smtp *smtp)
+void smtp_read(struct smtp *smtp)
 {
 	char bytes[READ_SIZE];
 
@@ -327,7 +156,7 @@ static void read_in(struct smtp *smtp)
 			/* A server may close a connection that has idled just when we use it again. */
 			bool is_stale = smtp->state == SMTP_ENVELOPE && !smtp->had_reply && smtp->mails > 1;
 			bool is_nobodys_fault = smtp->state == SMTP_IDLE || smtp->state == SMTP_QUITTING || is_stale;
-			lose(smtp, is_nobodys_fault ? TROUBLE_NONE : TROUBLE_CLOSED, STR("the server closed the connection"));
+			smtp_lose(smtp, is_nobodys_fault ? TROUBLE_NONE : TROUBLE_CLOSED, STR("the server closed the connection"));
 			return;
 		}
 		struct str rest = str_span(bytes, len);
@@ -335,7 +164,7 @@ static void read_in(struct smtp *smtp)
 			const struct smtp_reply *reply;
 			enum smtp_feed fed = smtp_reply_feed(&smtp->parser, &rest, &reply);
 			if (fed == SMTP_FEED_BAD)
-				lose(smtp, TROUBLE_PROTOCOL, STR("the server's answer is no SMTP reply"));
+				smtp_lose(smtp, TROUBLE_PROTOCOL, STR("the server's answer is no SMTP reply"));
 			else if (fed == SMTP_FEED_REPLY)
 				on_reply(smtp, reply);
 		}
@@ -354,7 +183,7 @@ static void on_reply(struct smtp *smtp, const struct smtp_reply *reply)
 	case SMTP_BODY:
 		/* The server breaks off. One that says yes to half a mail cannot be understood. */
 		settle_rest(smtp, reply->code < 400 ? SMTP_UNKNOWN : verdict_of(reply->code), reply->code, words);
-		lose(smtp, TROUBLE_CLOSED, words);
+		smtp_lose(smtp, TROUBLE_CLOSED, words);
 		break;
 	case SMTP_DOT:
 		settle_rest(smtp, verdict_of(reply->code), reply->code, words);
@@ -364,13 +193,13 @@ static void on_reply(struct smtp *smtp, const struct smtp_reply *reply)
 		finish_mail(smtp);
 		break;
 	case SMTP_IDLE:
-		lose(smtp, TROUBLE_NONE, words);
+		smtp_lose(smtp, TROUBLE_NONE, words);
 		break;
 	case SMTP_WAITING:
-		lose(smtp, reply->code == 421 ? TROUBLE_BYE : TROUBLE_PROTOCOL, words);
+		smtp_lose(smtp, reply->code == 421 ? TROUBLE_BYE : TROUBLE_PROTOCOL, words);
 		break;
 	case SMTP_QUITTING:
-		lose(smtp, TROUBLE_NONE, words);
+		smtp_lose(smtp, TROUBLE_NONE, words);
 		break;
 	case SMTP_LOGGING_IN:
 	case SMTP_GONE:
@@ -389,7 +218,7 @@ static void on_envelope_reply(struct smtp *smtp, const struct smtp_reply *reply)
 	/* 421 ends the session, 530 wants a login: about this connection, not about this mail. */
 	if (reply->code == 421 || reply->code == 530) {
 		settle_rest(smtp, SMTP_NOT_TRIED, reply->code, words);
-		lose(smtp, reply->code == 421 ? TROUBLE_BYE : TROUBLE_LOGIN_DISABLED, words);
+		smtp_lose(smtp, reply->code == 421 ? TROUBLE_BYE : TROUBLE_LOGIN_DISABLED, words);
 		return;
 	}
 	switch (smtp->awaited) {
@@ -500,12 +329,12 @@ static void finish_mail(struct smtp *smtp)
 
 	smtp->mail = NULL;
 	smtp->handler->done(smtp->self, smtp, mail);
-	become_ready(smtp);
+	smtp_become_ready(smtp);
 }
 
 /* The end of a connection, whatever it was at. `closed` is told at the end of the turn, so that a handler that is on the
  * stack never sees its connection freed. */
-static void lose(struct smtp *smtp, enum trouble_cause cause, struct str words)
+void smtp_lose(struct smtp *smtp, enum trouble_cause cause, struct str words)
 {
 	if (smtp->state == SMTP_GONE)
 		return;
@@ -527,33 +356,3 @@ static void lose(struct smtp *smtp, enum trouble_cause cause, struct str words)
 	smtp->handler->done(smtp->self, smtp, mail);
 }
 
-static void check_deadline(struct smtp *smtp, int64_t now_ms)
-{
-	/* Idle is the owner's business, and so is how long it thinks. */
-	if (smtp->state == SMTP_IDLE || smtp->state == SMTP_WAITING || smtp->state == SMTP_GONE || now_ms < smtp->deadline_ms)
-		return;
-	lose(smtp, smtp->state == SMTP_QUITTING ? TROUBLE_NONE : TROUBLE_TIMEOUT, STR("the server did not answer in time"));
-}
-
-static void forget_gone(struct smtp_hub *hub)
-{
-	size_t kept = 0, count = hub->len;
-	struct smtp *gone[SMTP_HUB_MAX];
-	size_t gone_len = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		if (hub->at[i]->state == SMTP_GONE)
-			gone[gone_len++] = hub->at[i];
-		else
-			hub->at[kept++] = hub->at[i];
-	}
-	hub->len = kept;
-	for (size_t i = 0; i < gone_len; i++) {
-		struct smtp *smtp = gone[i];
-		curl_multi_remove_handle(hub->multi, smtp->easy);
-		curl_easy_cleanup(smtp->easy);
-		smtp->handler->closed(smtp->self, smtp, smtp->gone_cause, str_of(smtp->gone_words));
-		buf_done(&smtp->out);
-		free(smtp);
-	}
-}

@@ -52,7 +52,7 @@ static int keep_new_notices(struct batch *batch, struct err *err);
 static int spend_budgets(struct batch *batch, struct err *err);
 static int write_mails(struct batch *batch, struct err *err);
 static int apply_facts(struct batch *batch, struct err *err);
-static struct fact fact_of(struct batch *batch, const struct notice *notice, const struct notice_mail *mail);
+static struct fact fact_of(const struct notice *notice, const struct notice_mail *mail);
 
 int plan_turn_apply(struct turn *turn, struct err *err)
 {
@@ -326,18 +326,17 @@ static int write_mails(struct batch *batch, struct err *err)
 		for (size_t k = 0; k < unit->notices_len; k++) {
 			const struct notice_mail *mail = &mails[mails_len++];
 			if (mail->is_made || unit->notices[k].suppressed_by)
-				unit->facts[unit->facts_len++] = fact_of(batch, &unit->notices[k], mail);
+				unit->facts[unit->facts_len++] = fact_of(&unit->notices[k], mail);
 			batch->self->made_mails = batch->self->made_mails || mail->is_made;
 		}
 	}
 	return 0;
 }
 
-static struct fact fact_of(struct batch *batch, const struct notice *notice, const struct notice_mail *mail)
+static struct fact fact_of(const struct notice *notice, const struct notice_mail *mail)
 {
 	struct str audience = notice->audience == NOTICE_CUSTOMER ? STR("customer") : STR("staff");
 
-	(void)batch;
 	if (mail->is_made) {
 		metric_add(metric_label(&notices_metric, notice->kind), 1);
 		return (struct fact){ .kind = FACT_NOTICE_PLANNED,

@@ -44,7 +44,7 @@ static void linger(struct sender *sender);
 static int refresh(struct sender *sender, struct err *err);
 static int claim(struct sender *sender, struct err *err);
 static int commit(struct sender *sender, bool *out_more, struct err *err);
-static size_t collect_outcomes(struct sender *sender, struct send_job *jobs, struct send_outcome *out);
+static size_t collect_outcomes(const struct send_job *jobs, struct send_outcome *out);
 static struct send_outcome outcome_of(const struct send_job *job, size_t i, int64_t now_us);
 static void count_outcomes(const struct send_job *jobs, const struct send_outcome *outcomes, size_t count);
 static int renew_and_sweep(struct sender *sender, int64_t now_ms, struct err *err);
@@ -219,7 +219,7 @@ static int commit(struct sender *sender, bool *out_more, struct err *err)
 	for (struct send_job *job = jobs; job; job = job->next)
 		most += job->mail.recipients_len;
 	struct send_outcome *outcomes = ARENA_ARRAY(arena, struct send_outcome, most + 1);
-	outcomes_len = collect_outcomes(sender, jobs, outcomes);
+	outcomes_len = collect_outcomes(jobs, outcomes);
 	for (struct send_job *job = waiting; job; job = job->next_waiting)
 		starts_len += job->mail.recipients_len;
 	struct send_start *starts = ARENA_ARRAY(arena, struct send_start, starts_len + 1);
@@ -257,12 +257,11 @@ static int commit(struct sender *sender, bool *out_more, struct err *err)
 	return 0;
 }
 
-static size_t collect_outcomes(struct sender *sender, struct send_job *jobs, struct send_outcome *out)
+static size_t collect_outcomes(const struct send_job *jobs, struct send_outcome *out)
 {
 	int64_t now_us = clock_wall_us();
 	size_t count = 0;
 
-	(void)sender;
 	for (const struct send_job *job = jobs; job; job = job->next) {
 		for (size_t i = 0; i < job->mail.recipients_len; i++)
 			out[count++] = outcome_of(job, i, now_us);
