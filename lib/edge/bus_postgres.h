@@ -41,6 +41,7 @@ struct pg_consumer {
 	bool has_batch;
 	size_t turn; /* where the next fetch begins, so that no partition starves */
 	int64_t next_upkeep_ms;
+	int64_t gather_until_ms; /* the next fetch is not before this */
 };
 
 /* The relay's side (bus_relay_postgres.c). */

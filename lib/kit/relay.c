@@ -19,6 +19,7 @@
 
 #define ROWS_MAX 200
 #define SCAN_MS 250       /* the safety net under the wake-ups */
+#define GATHER_MS 5       /* under load: between two moves that were not full */
 #define LOOK_AGAIN_MS 2   /* after a wake-up, because the next commit is often near */
 #define LOOK_AGAIN_FOR_MS 20
 #define LAST_LOOK_MS 2000 /* at the end: what our own last turn has put there */
@@ -111,6 +112,10 @@ static void *relay_thread(void *arg)
 			continue;
 		}
 		backoff_reset(&relay->backoff);
+		if (moved && moved < ROWS_MAX) {
+			struct pollfd fd = { .fd = relay->stop_fd, .events = POLLIN };
+			poll(&fd, 1, GATHER_MS);
+		}
 		if (moved)
 			look_again(relay);
 		else
