@@ -54,6 +54,7 @@ class MailServers:
 
     def _script(self, act, *args):
         env = dict(os.environ, PORT_BASE=str(self.port_base), MAIL_FSYNC="never")
+        self.folder.mkdir(exist_ok=True)
         log = self.folder / "servers.log"
         # The servers inherit the script's streams: a pipe would never end.
         with open(log, "ab") as out:
