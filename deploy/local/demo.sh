@@ -11,6 +11,7 @@ demo_send() {
 	local file ids=()
 	wait_for "the mailbox is watched" mailbox_is_ok
 	if [ -e "$DIR/samples.sent" ]; then
+		NUMBER=$(cat "$DIR/samples.sent")
 		say "the sample mails were sent by an earlier start"
 		return
 	fi
@@ -26,7 +27,7 @@ demo_send() {
 	wait_for "every sample mail is in a case" demo_all_in_cases "${ids[@]}"
 	wait_for "the automatic reply is in the customer's mailbox" has_mail "$CUSTOMER_USER" "$CUSTOMER_PASSWORD"
 	wait_for "a notice is in the agent's mailbox" has_mail "$AGENT_USER" "$AGENT_PASSWORD"
-	touch "$DIR/samples.sent"
+	echo "$NUMBER" >"$DIR/samples.sent"
 }
 
 CUSTOMER_USER=customer@client.example
@@ -111,14 +112,20 @@ demo_show() {
 
 		try:
 		  $(shown_path "$DIR")/casectl case list
-		  $(shown_path "$DIR")/casectl case show 1
-		  $(shown_path "$DIR")/casectl case reply 1 --text 'We are looking into it.'
+		  $(shown_path "$DIR")/casectl case show ${NUMBER:-1}
+		  $(shown_path "$DIR")/casectl case reply ${NUMBER:-1} --text 'We are looking into it.'
 		  $(shown_path "$DIR")/casectl where-is --from customer@client.example
 		  $(shown_path "$DIR")/casectl --help
+		  printf 'From: you@client.example\nSubject: Hello\n\nA question.\n' | curl --url smtp://127.0.0.1:$SMTP_PORT \\
+		    --mail-from you@client.example --mail-rcpt support@demo.example --upload-file -
 		send mail by SMTP to 127.0.0.1:$SMTP_PORT and read it by IMAP at 127.0.0.1:$IMAP_PORT; users, passwords and
 		all else that programs need to know: $(shown_path "$DIR")/env
-		\`make stop\` ends it
+		\`$(stop_command)\` ends it
 	END
+}
+
+stop_command() {
+	if [ "$DIR" = "$ROOT/run" ]; then echo "make stop"; else echo "make stop RUN_DIR=$DIR"; fi
 }
 
 shown_path() {
@@ -128,14 +135,15 @@ shown_path() {
 	esac
 }
 
-# The newest mails of a mailbox, one line each.
+# The newest mails of a mailbox, one line each; casectl reads what is encoded in their headers.
 demo_mailbox() {
-	local count n
+	local count n mail=$DIR/log/shown.eml
 	count=$(mail_count "$1" "$2")
 	echo
-	echo "in the mailbox of $1: ${count:-0} mails"
+	echo "in the mailbox of $1 (${count:-0}):"
 	for ((n = ${count:-0}; n > 0 && n > ${count:-0} - 5; n--)); do
-		imap "$1" "$2" "INBOX;MAILINDEX=$n;SECTION=HEADER.FIELDS%20(FROM%20SUBJECT)" | tr -d '\r' |
-			awk '/^[ \t]/ { sub(/^[ \t]+/, " "); all = all $0; next } NF { all = all "  " $0 } END { print all }'
+		imap "$1" "$2" "INBOX;MAILINDEX=$n;SECTION=HEADER" >"$mail"
+		echo "  $(casectl parse <<<"$mail" | sed -n 's/.*"subject": *"\(\([^"\\]\|\\.\)*\)".*/\1/p')"
 	done
+	rm -f "$mail"
 }

@@ -47,7 +47,7 @@ start() {
 		die "PORT_BASE=$PORT_BASE is no port between 1024 and 65519"
 	check_folder
 	ports_from "$PORT_BASE"
-	! is_running || die "it runs already in $DIR: \`make stop\` ends it"
+	! is_running || die "it runs already in $DIR: \`$(stop_command)\` ends it"
 	"$HERE/deps.sh"
 	build
 	check_service_ports
