@@ -14,6 +14,8 @@ static void look_for_doubles(const struct match_facts *facts, const struct match
 static void join(const struct match_mail *mail, const struct match_candidate *chosen, struct match_verdict *out);
 static bool is_followed(const struct match_mail *mail, const struct match_candidate *chosen,
                         const struct match_verdict *verdict);
+static const struct match_candidate *find_living(const struct match_mail *mail, const struct match_candidates *found,
+                                                 const struct match_verdict *verdict);
 static void open_case(const struct match_facts *facts, const struct match_mail *mail, struct match_verdict *out);
 static void suggest(const struct match_candidates *found, struct match_verdict *out);
 static const struct match_mailbox *home_of(const struct match_facts *facts, const struct match_mail *mail);
@@ -40,14 +42,17 @@ static void decide(struct arena *arena, struct match_facts *facts, const struct 
 
 	struct match_candidates found;
 	match_candidates_find(arena, facts, mail, out, &found);
-	const struct match_candidate *chosen = match_candidates_choose(&found);
+	const struct match_candidate *first = match_candidates_choose(&found), *chosen = first;
 
-	if (chosen && !is_followed(mail, chosen, out)) {
+	if (first && is_followed(mail, first, out))
+		chosen = find_living(mail, &found, out);
+	if (chosen) {
 		join(mail, chosen, out);
 	} else {
 		open_case(facts, mail, out);
-		if (chosen)
-			out->follows = chosen->place->id;
+		if (first)
+			out->follows = first->place->id;
+		chosen = first;
 	}
 	suggest(&found, out);
 	out->token_refused = found.token_refused;
@@ -141,6 +146,20 @@ static bool is_followed(const struct match_mail *mail, const struct match_candid
 	int64_t closed_at = place->closed_at ? place->closed_at : place->opened_at;
 	return match_rule_closed(queue_of(mail->tenant, place->queue), closed_at, mail->received_at_us) ==
 	       CLOSED_IS_FOLLOWED;
+}
+
+/* A conversation that outlived its case goes on in the one that followed it, and its mails name both: the token of the
+ * old one, the ids of the new one. Without this look each of them would open yet another case. */
+static const struct match_candidate *find_living(const struct match_mail *mail, const struct match_candidates *found,
+                                                 const struct match_verdict *verdict)
+{
+	for (size_t i = 0; i < found->len; i++) {
+		const struct match_candidate *one = &found->at[i];
+		bool is_named = one->rung == RUNG_TOKEN || one->rung == RUNG_IDS;
+		if (is_named && one->join != JOIN_NOT && !is_followed(mail, one, verdict))
+			return one;
+	}
+	return NULL;
 }
 
 static void open_case(const struct match_facts *facts, const struct match_mail *mail, struct match_verdict *out)

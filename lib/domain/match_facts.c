@@ -125,6 +125,13 @@ bool match_facts_own(const struct match_facts *facts, struct tenant_id tenant, s
                      const struct match_mailbox **out_mailbox)
 {
 	const struct match_mailbox *found = address.len ? get_joint(&facts->own, tenant.id, address) : NULL;
+	/* "support+c.TOKEN@" and any other extension is delivered to "support@". */
+	ptrdiff_t plus = str_find_char(address, '+', 0), at = plus > 0 ? str_find_char(address, '@', (size_t)plus) : -1;
+	if (!found && at > 0) {
+		struct str base = str_printf(facts->arena, "%.*s%.*s", STR_ARG(str_slice(address, 0, (size_t)plus)),
+		                             STR_ARG(str_slice(address, (size_t)at, address.len)));
+		found = get_joint(&facts->own, tenant.id, base);
+	}
 	if (!found)
 		return false;
 	*out_mailbox = uuid_is_null(found->id.id) ? NULL : found;

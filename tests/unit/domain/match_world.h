@@ -4,7 +4,7 @@
  *	case 1  open, "invoice"; anna wrote <root@client.example>; mail 11 of ours went to anna and bob
  *	case 2  waiting, "printer"; ben wrote <printer@client.example>; mail 12 of ours went to ben
  *	case 3  closed 10 days ago, "closed lately"; anna wrote <lately@client.example>; mail 15
- *	case 4  closed 60 days ago, "closed long ago"; anna wrote <longago@client.example>
+ *	case 4  closed 60 days ago, "closed long ago"; anna wrote <longago@client.example>; mail 17
  *	case 5  closed yesterday in a queue that wants new cases, "new each time"; anna wrote <each@client.example>
  *	case 6  closed 900 days ago in a queue that reopens, "for ever"; anna wrote <ever@client.example>
  *	case 7  open, "child first"; anna answered <unseen@client.example>, which nobody has seen
