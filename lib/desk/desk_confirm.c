@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desk/desk_confirm.h"
 
+#include "domain/recipients.h"
+
 #include "base/banned.h"
 
 static const char sql_pending[] =
@@ -74,7 +76,9 @@ static int confirm(const struct desk *desk, const struct case_row *row, const st
 	if (db_queue(desk->db, sql_confirm, &args, NULL, err) < 0)
 		return -1;
 	struct str address = db_str(found, 0, 2);
-	if (address.len) {
+	/* A machine's report comes in, but nobody would read our answers to it. */
+	bool is_person = address.len && !db_bool(found, 0, 4) && !recipient_is_unattended(address);
+	if (is_person) {
 		db_args_init(&args, desk->arena);
 		db_arg_uuid(&args, row->id.id);
 		db_arg_text(&args, address);

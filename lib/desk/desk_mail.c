@@ -167,6 +167,11 @@ static enum desk_status choose_recipients(const struct desk *desk, struct letter
 	letter->recipients = ARENA_ARRAY(desk->arena, struct outbound_recipient, count + 1);
 	for (size_t i = 0; i < count; i++) {
 		const struct recipient_candidate *candidate = letter->verdicts[i].candidate;
+		/* Whom the author names and who cannot be reached is for the author to hear, before anything is sent. */
+		if (strcmp(letter->verdicts[i].reason, "invalid_address") == 0 && strcmp(candidate->why, "named") == 0)
+			return desk_refuse(desk, err, "%.*s cannot be written to: an address needs ASCII letters, no blanks and no "
+			                   "quotes; an international domain has its xn-- form",
+			                   STR_ARG(candidate->who.address));
 		if (!letter->verdicts[i].is_in)
 			continue;
 		struct mail_addresses *list = candidate->is_cc ? &letter->cc : &letter->to;

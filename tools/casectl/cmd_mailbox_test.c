@@ -12,7 +12,7 @@
 static int probe(struct ctl *ctl, struct mailbox *mailbox, struct imap_probe *out);
 static bool is_fetched(const struct mailbox *mailbox, struct str folder);
 static json_t *trouble_json(const struct imap_probe *probe);
-static int explain(const struct imap_probe *probe);
+static int explain(struct ctl *ctl, const struct imap_probe *probe);
 
 int mailbox_test(struct ctl *ctl)
 {
@@ -36,7 +36,7 @@ int mailbox_test(struct ctl *ctl)
 	while (str_next_line(&left, &line))
 		printf("%.*s\n", STR_ARG(table_clean(&ctl->arena, line)));
 	if (!result.ok)
-		return explain(&result);
+		return explain(ctl, &result);
 	printf("\nlogged in after %lld ms; %zu folders; IDLE: %s\n", (long long)result.login_ms, result.folder_count,
 	       result.has_idle ? "yes" : "no, new mail is seen at the next poll");
 	return CTL_DONE;
@@ -51,7 +51,7 @@ int mailbox_folders(struct ctl *ctl)
 	if (status != CTL_DONE)
 		return status;
 	if (!result.ok)
-		return explain(&result);
+		return explain(ctl, &result);
 	for (size_t i = 0; i < result.folder_count; i++) {
 		const struct imap_folder *folder = &result.folders[i];
 		bool fetched = is_fetched(&mailbox, folder->name);
@@ -128,11 +128,11 @@ static json_t *trouble_json(const struct imap_probe *probe)
 	return object;
 }
 
-static int explain(const struct imap_probe *probe)
+static int explain(struct ctl *ctl, const struct imap_probe *probe)
 {
 	fprintf(stderr, "casectl: %s (%s)\n", probe->trouble.problem, probe->trouble.name);
 	if (probe->server_words.len)
-		fprintf(stderr, "  the server said: %.*s\n", STR_ARG(probe->server_words));
+		fprintf(stderr, "  the server said: %.*s\n", STR_ARG(table_clean(&ctl->arena, probe->server_words)));
 	if (probe->trouble.remedy[0])
 		fprintf(stderr, "  remedy: %s\n", probe->trouble.remedy);
 	return CTL_FAILED;

@@ -174,6 +174,30 @@ def test_confirming_lets_a_pending_message_in(desk):
     assert desk.casectl("case", "confirm", number, user="ada", check=False).returncode == 3
     check_record(desk, number)
 
+def test_a_named_address_that_cannot_be_written_to_stops_the_answer(desk):
+    number = desk.new_case(to=CUSTOMER)
+    for option in ("--to", "--cc"):
+        done = desk.casectl("case", "reply", number, "--text", "Hello", option, "jürgen@exämple.example", user="ada",
+                            check=False)
+        assert done.returncode == 4 and "jürgen@exämple.example" in done.stderr and "xn--" in done.stderr
+    assert desk.case(number)["messages"] == 1
+    check_record(desk, number)
+
+
+def test_a_confirmed_machine_takes_no_part(desk):
+    number = desk.new_case(to=CUSTOMER)
+    automatic = desk.incoming(number, "away@other.example", sender="away@other.example", pending=True)
+    bounce = desk.incoming(number, "bounce@other.example", sender="mailer-daemon@other.example", pending=True)
+    with desk.connect() as db:
+        db.execute("UPDATE message SET is_automatic = true WHERE id = %s", (automatic,))
+    for message in (automatic, bounce):
+        desk.casectl("case", "confirm", number, "--message", message, user="ada")
+    case = desk.case(number)
+    assert case["participants"] == [CUSTOMER] and not any(m["pending"] for m in case["message_list"])
+    desk.casectl("case", "reply", number, "--text", "Hello", user="ada")
+    assert {c["to"] for c in desk.case(number)["message_list"][-1]["copies"]} == {CUSTOMER, ARCHIVE}
+    check_record(desk, number)
+
 
 def test_lists_are_paged_and_filtered(desk):
     numbers = [desk.new_case(f"Page {i}") for i in range(5)]
