@@ -152,8 +152,11 @@ static int run_verb(struct ctl *ctl, const struct noun *noun, const struct verb 
 	}
 	int count = ctl->options.operands_len;
 	if (count < verb->operands_min || count > verb->operands_max)
-		return ctl_usage("%s %s takes %s; see --help", noun->name, verb->name,
+		return ctl_usage("%s%s%s takes %s; see --help", noun->name, verb->name[0] ? " " : "", verb->name,
 		                 verb->operands[0] ? verb->operands : "options only");
+	for (int i = 0; i < count; i++)
+		if (!ctl->options.operands[i][0] || !options_is_line(ctl->options.operands[i]))
+			return ctl_usage("%s %s: %s is one line of UTF-8, and not empty", noun->name, verb->name, verb->operands);
 	if (!options_complete(&ctl->options))
 		return CTL_USAGE;
 	ctl->operands = ARENA_ARRAY(&ctl->arena, const char *, (size_t)count + 1);

@@ -187,8 +187,8 @@ int case_new(struct ctl *ctl)
 	struct mail_strs to = { 0 };
 	const char *assignee = ctl_text(ctl, "assign");
 
-	if (!str_is_text(request.subject) || !str_trim(request.subject).len || str_find_char(request.subject, '\n', 0) >= 0)
-		return ctl_usage("--subject: one line of text is expected");
+	if (!str_trim(request.subject).len)
+		return ctl_usage("--subject: one line of text is expected, and this is empty");
 	int status = ctl_queue(ctl, ctl_text(ctl, "queue"), &request.queue);
 	if (status == CTL_DONE)
 		status = addresses(ctl, "to", &to);

@@ -19,7 +19,7 @@ static const struct option_def show_options[] = {
 	{ 0 },
 };
 static const struct option_def reply_options[] = {
-	{ "text", OPTION_TEXT, "TEXT", "else it is read from standard input" },
+	{ "text", OPTION_TEXT, "TEXT", "else it is read from standard input", .is_prose = true },
 	{ "to", OPTION_LIST, "ADDRESS", "besides the participants" },
 	{ "cc", OPTION_LIST, "ADDRESS", "a copy, besides the participants" },
 	{ "only-named", OPTION_FLAG, NULL, "to --to and --cc, not to the participants" },
@@ -28,7 +28,7 @@ static const struct option_def reply_options[] = {
 	{ 0 },
 };
 static const struct option_def note_options[] = {
-	{ "text", OPTION_TEXT, "TEXT", "else it is read from standard input" },
+	{ "text", OPTION_TEXT, "TEXT", "else it is read from standard input", .is_prose = true },
 	{ 0 },
 };
 static const struct option_def assign_options[] = {
@@ -48,7 +48,7 @@ static const struct option_def confirm_options[] = {
 static const struct option_def new_options[] = {
 	{ "queue", OPTION_TEXT, "NAME", "where it waits", .required = true },
 	{ "subject", OPTION_TEXT, "TEXT", "what it is about", .required = true },
-	{ "text", OPTION_TEXT, "TEXT", "else it is read from standard input" },
+	{ "text", OPTION_TEXT, "TEXT", "else it is read from standard input", .is_prose = true },
 	{ "to", OPTION_LIST, "ADDRESS", "the text goes there as the first mail; without: it is a note" },
 	{ "assign", OPTION_TEXT, "LOGIN", "to this user; without: as the team's distribution says" },
 	{ "outbound", OPTION_TEXT, "NAME", "leave through this outbound mailbox" },

@@ -50,7 +50,7 @@ static const char sql_group_find[] = "SELECT id FROM mailbox_group WHERE tenant_
 static const char sql_find[] =
 	"SELECT id, credential_id, host, tls, insecure FROM mailbox WHERE tenant_id = $1 AND address = $2";
 static const char sql_list[] =
-	"SELECT m.address, COALESCE(s.state, 'starting'), q.name, m.host, m.port, m.tls, "
+	"SELECT m.address, CASE WHEN m.is_active THEN COALESCE(s.state, 'starting') ELSE 'off' END, q.name, m.host, m.port, m.tls, "
 	"ARRAY(SELECT f.name FROM mailbox_folder f WHERE f.mailbox_id = m.id AND f.is_active ORDER BY f.name), "
 	"s.last_success_at, s.reason, s.remedy, m.is_active, m.insecure, m.id "
 	"FROM mailbox m LEFT JOIN mailbox_state s ON s.mailbox_id = m.id LEFT JOIN queue q ON q.id = m.queue_id "
@@ -78,7 +78,7 @@ int mailbox_add(struct ctl *ctl)
 {
 	struct wanted wanted = { .id = uuid_v7() };
 	int64_t rows = 0;
-	int status = ctl_address(ctl, ctl->operands[0], &wanted.address);
+	int status = ctl_own_address(ctl, ctl->operands[0], &wanted.address);
 
 	if (status == CTL_DONE)
 		status = ctl_check_tls(ctl_text(ctl, "tls"), ctl_text(ctl, "host"), ctl_int(ctl, "insecure", 0) != 0);

@@ -26,7 +26,7 @@
 		{ "credit", OPTION_INT, "N", "most mails under way at once (default 500)", .min = 1, .max = 100000 }, \
 		{ "outbound", OPTION_TEXT, "NAME", "answers leave through this outbound mailbox" }, \
 		{ "group", OPTION_TEXT, "NAME", "mailboxes of a group share conversations (default `default`); made if new" }, \
-		{ "description", OPTION_TEXT, "TEXT", "for people" }, \
+		{ "description", OPTION_TEXT, "TEXT", "for people", .is_prose = true }, \
 		{ "ca-file", OPTION_TEXT, "FILE", "own certificate authority" }, \
 		{ "insecure", OPTION_SWITCH, NULL, "do not verify the certificate; shows in state and metrics" }, \
 	{ \

@@ -31,7 +31,7 @@ static const char sql_current[] =
 	"SELECT id, credential_id, host, tls, insecure FROM outbound_mailbox WHERE tenant_id = $1 AND name = $2 FOR UPDATE";
 
 #define SHOWN_COLUMNS \
-	"o.name, COALESCE(s.state, 'starting'), o.host, o.port, o.tls, o.sender_address, o.sender_name, o.is_default, " \
+	"o.name, CASE WHEN o.is_active THEN COALESCE(s.state, 'starting') ELSE 'off' END, o.host, o.port, o.tls, o.sender_address, o.sender_name, o.is_default, " \
 	"COALESCE(s.reason, ''), COALESCE(s.remedy, ''), s.last_success_at, s.next_try_at, COALESCE(s.failures, 0), " \
 	"s.since, " \
 	"o.username, o.bcc_archive, o.insecure, o.ca_file, o.is_active, o.id"
@@ -144,14 +144,12 @@ static int write_row(struct ctl *ctl, const char *sql, const struct current *cur
                      int64_t *out_rows)
 {
 	const char *sender = ctl_text(ctl, "sender-address"), *archive = ctl_text(ctl, "bcc-archive");
-	struct str address;
+	struct str address, archive_address = STR(""); /* '' takes the archive away */
 	struct db_args args;
-	int status = sender ? ctl_address(ctl, sender, &address) : CTL_DONE;
+	int status = sender ? ctl_own_address(ctl, sender, &address) : CTL_DONE;
 
-	if (status == CTL_DONE && archive && archive[0]) {
-		struct str checked;
-		status = ctl_address(ctl, archive, &checked);
-	}
+	if (status == CTL_DONE && archive && archive[0])
+		status = ctl_own_address(ctl, archive, &archive_address);
 	if (status != CTL_DONE)
 		return status;
 	db_args_init(&args, &ctl->arena);
@@ -170,7 +168,10 @@ static int write_row(struct ctl *ctl, const char *sql, const struct current *cur
 		db_arg_text(&args, address);
 	else
 		db_arg_null(&args);
-	ctl_arg_text(ctl, &args, "bcc-archive");
+	if (archive)
+		db_arg_text(&args, archive_address);
+	else
+		db_arg_null(&args);
 	if (ctl_given(ctl, "default"))
 		db_arg_bool(&args, true);
 	else

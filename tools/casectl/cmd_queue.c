@@ -31,8 +31,11 @@ static int write_queue(struct ctl *ctl, const char *sql, struct queue_id id, int
 		if (status != CTL_DONE)
 			return status;
 	}
-	if (format && !strstr(format, "%d"))
-		return ctl_usage("--format %s: %%d is missing, where the number goes", format);
+	const char *number = format ? strstr(format, "%d") : NULL;
+	if (format && (!number || strstr(number + 2, "%d")))
+		return ctl_usage("--format %s: %%d is expected once, where the number goes", format);
+	if (format && str_eq(str_trim(str_of(format)), STR("%d")))
+		return ctl_usage("--format %s: a bare number would be found in any subject; [#%%d] is the usual form", format);
 	db_args_init(&args, &ctl->arena);
 	db_arg_uuid(&args, id.id);
 	db_arg_uuid(&args, ctl->tenant.id);

@@ -29,6 +29,9 @@ static int add(struct ctl *ctl)
 
 	if (!is_name(name))
 		return ctl_usage("%s: a tenant's name has lower-case letters, digits and dashes, 63 at most", name);
+	int status = ctl_check_time_zone(ctl);
+	if (status != CTL_DONE)
+		return status;
 	if (make(ctl, name, id, &rows) < 0) {
 		db_rollback(ctl->db);
 		return ctl_failed(ctl);
@@ -109,7 +112,10 @@ static int set(struct ctl *ctl)
 {
 	struct db_args args;
 	int64_t rows;
+	int status = ctl_check_time_zone(ctl);
 
+	if (status != CTL_DONE)
+		return status;
 	db_args_init(&args, &ctl->arena);
 	db_arg_text(&args, str_of(ctl->operands[0]));
 	ctl_arg_text(ctl, &args, "title");

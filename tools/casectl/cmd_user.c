@@ -37,6 +37,9 @@ static int add(struct ctl *ctl)
 
 	if (!login[0] || strchr(login, ' ') || strchr(login, '@') || !str_is_text(str_of(login)))
 		return ctl_usage("\"%s\" cannot be a login: no blanks, no @", login);
+	int status = ctl_check_time_zone(ctl);
+	if (status != CTL_DONE)
+		return status;
 	db_args_init(&args, &ctl->arena);
 	db_arg_uuid(&args, id.id);
 	db_arg_uuid(&args, ctl->tenant.id);
@@ -48,7 +51,7 @@ static int add(struct ctl *ctl)
 		return ctl_end(ctl, ctl_failed(ctl));
 	if (rows == 0)
 		return ctl_end(ctl, ctl_refused("there is a user %s already; `casectl user set` changes it", login));
-	int status = ctl_end(ctl, put_addresses(ctl, id));
+	status = ctl_end(ctl, put_addresses(ctl, id));
 	return status == CTL_DONE ? ctl_done(ctl, "user", login, id.id, "user %s is there", login) : status;
 }
 
@@ -58,6 +61,8 @@ static int set(struct ctl *ctl)
 	struct db_args args;
 	int status = ctl_user(ctl, ctl->operands[0], &id);
 
+	if (status == CTL_DONE)
+		status = ctl_check_time_zone(ctl);
 	if (status != CTL_DONE)
 		return status;
 	db_args_init(&args, &ctl->arena);
@@ -86,7 +91,7 @@ static int put_addresses(struct ctl *ctl, struct user_id user)
 	if (count == 0)
 		return CTL_DONE;
 	for (size_t i = 0; i < count; i++) {
-		int status = ctl_address(ctl, given[i], &addresses[i]);
+		int status = ctl_own_address(ctl, given[i], &addresses[i]);
 		if (status != CTL_DONE)
 			return status;
 	}

@@ -104,6 +104,12 @@ int ctl_outbound_mailbox(struct ctl *ctl, const char *name, struct outbound_mail
 /* An address as it is stored: folded, checked for form. */
 int ctl_address(struct ctl *ctl, const char *text, struct str *out);
 
+/* One that we write to, or as: what SMTP and compose() take. */
+int ctl_own_address(struct ctl *ctl, const char *text, struct str *out);
+
+/* --time-zone, where given, is one that the database knows. */
+int ctl_check_time_zone(struct ctl *ctl);
+
 /* The password of --password-file (without its line end), else asked for on the terminal. */
 int ctl_password(struct ctl *ctl, const char *prompt, struct str *out);
 

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "ctl.h"
+#include "domain/recipients.h"
 
 #include "base/banned.h"
 
@@ -30,6 +31,34 @@ int ctl_address(struct ctl *ctl, const char *text, struct str *out)
 		return ctl_usage("%s is no mail address: somebody@example.org is the form", text);
 	*out = address;
 	return CTL_DONE;
+}
+
+int ctl_own_address(struct ctl *ctl, const char *text, struct str *out)
+{
+	int status = ctl_address(ctl, text, out);
+
+	if (status == CTL_DONE && !recipient_is_valid(*out))
+		return ctl_usage("%s cannot be written to: an address needs ASCII letters, no blanks and no quotes; an "
+		                 "international domain has its xn-- form",
+		                 text);
+	return status;
+}
+
+static const char sql_zone[] = "SELECT 1 FROM pg_timezone_names WHERE name = $1";
+
+int ctl_check_time_zone(struct ctl *ctl)
+{
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	struct db_args args;
+
+	if (!ctl_given(ctl, "time-zone"))
+		return CTL_DONE;
+	db_args_init(&args, &ctl->arena);
+	ctl_arg_text(ctl, &args, "time-zone");
+	if (db_query(ctl->db, sql_zone, &args, &rows, &ctl->err) < 0)
+		return ctl_failed(ctl);
+	return db_rows(rows) ? CTL_DONE : ctl_usage("--time-zone %s: an IANA name such as Europe/Berlin is expected",
+	                                            ctl_text(ctl, "time-zone"));
 }
 
 int ctl_password(struct ctl *ctl, const char *prompt, struct str *out)
@@ -66,8 +95,10 @@ int ctl_body(struct ctl *ctl, struct str *out)
 		if (status != CTL_DONE)
 			return status;
 	}
+	if (out->len && memchr(out->at, '\0', out->len))
+		return ctl_usage("the text holds a NUL byte: only text can be sent");
 	if (!str_is_text(*out))
-		return ctl_usage("the text is not UTF-8");
+		return ctl_usage("the text is not UTF-8: `iconv -t utf-8` makes it so");
 	return str_trim(*out).len ? CTL_DONE : ctl_usage("there is no text: give --text, or write it to standard input");
 }
 

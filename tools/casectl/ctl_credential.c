@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ctl_credential - how mailboxes log in, and over which kind of line
  */
+#include <arpa/inet.h>
+
 #include "ctl.h"
 
 #include "base/banned.h"
@@ -27,8 +29,12 @@ int ctl_credential(struct ctl *ctl, struct str password, struct uuid current, st
 
 int ctl_check_tls(const char *tls, const char *host, bool is_insecure)
 {
-	if (strcmp(tls, "clear") != 0 || is_insecure || strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
-	    strncmp(host, "127.", 4) == 0)
+	struct in_addr address;
+
+	/* By its bytes: a name may begin like the address. */
+	bool is_loopback = strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
+	                   (inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
+	if (strcmp(tls, "clear") != 0 || is_insecure || is_loopback)
 		return CTL_DONE;
 	return ctl_refused(
 		"%s is another machine: --tls clear would send the password and all mail readable by others; use "

@@ -27,6 +27,7 @@ struct option_def {
 	const char *help;
 	int64_t min, max;
 	bool required;
+	bool is_prose; /* OPTION_TEXT: may have several lines. What is no prose may become a header, or a name in one */
 };
 
 struct option_value {
@@ -54,6 +55,9 @@ const struct option_value *options_find(const struct options *options, const cha
 
 /* All required ones are there; false: the mistake was printed. */
 bool options_complete(const struct options *options);
+
+/* Valid UTF-8 on one line, without control characters. */
+bool options_is_line(const char *text);
 
 void options_help(const struct option_def *table, FILE *out);
 

@@ -97,6 +97,23 @@ def test_every_command_has_help_with_examples():
     (2, "one of", ["mailbox", "set", SUPPORT, "--tls", "maybe"]),
     (2, "--host is missing", ["mailbox", "add", "x@demo.example"]),
     (2, "no mail address", ["mailbox", "show", "nobody"]),
+    (2, "no option --password;", ["mailbox", "set", SUPPORT, "--password", "geheim"]),
+    (2, "no option --passwort;", ["mailbox", "set", SUPPORT, "--passwort=geheim"]),
+    (2, "no option -x;", ["case", "list", "-x"]),
+    (2, "--text takes a value", ["case", "note", "1", "--text"]),
+    (2, "--json takes no value", ["case", "list", "--json=geheim"]),
+    (2, "one line", ["outbound-mailbox", "set", "support", "--sender-name", "Demo\nBcc: x@y.example"]),
+    (2, "one line", ["user", "set", "ada", "--name", "Ada\rX"]),
+    (2, "one line", ["user", "set", "ada", "--name", "\udcff\udcfe"]),
+    (2, "one line", ["queue", "set", "support", "--format", "[\r\nBcc: x@y.example %d]"]),
+    (2, "bare number", ["queue", "set", "support", "--format", " %d"]),
+    (2, "once", ["queue", "set", "support", "--format", "[%d%d]"]),
+    (2, "not empty", ["team", "add", ""]),
+    (2, "IANA", ["user", "set", "ada", "--time-zone", "Mars/Phobos"]),
+    (2, "IANA", ["tenant", "set", "demo", "--time-zone", "Mars/Phobos"]),
+    (2, "xn--", ["outbound-mailbox", "set", "support", "--sender-address", "hülfe@demo.example"]),
+    (2, "xn--", ["outbound-mailbox", "set", "support", "--bcc-archive", "archiv@dömo.example"]),
+    (2, "xn--", ["user", "set", "ada", "--address", "ada@dömo.example"]),
     (3, "no mailbox", ["mailbox", "show", "nobody@demo.example"]),
     (3, "no case", ["case", "show", "4711"]),
     (3, "no tenant", ["case", "list", "--tenant", "other"]),
@@ -105,6 +122,7 @@ def test_every_command_has_help_with_examples():
     (4, "already", ["tenant", "add", "demo"]),
     (4, "already", ["queue", "add", "support"]),
     (4, "another machine", ["mailbox", "set", SUPPORT, "--host", "imap.example.org"]),
+    (4, "another machine", ["mailbox", "set", SUPPORT, "--host", "127.0.0.1.example.org"]),
     (4, "--as USER", ["case", "reply", "1", "--text", "x"]),
     (4, "--as USER", ["case", "note", "1", "--text", "x"]),
     (4, "--as USER", ["case", "assign", "1", "--to", "bo"]),
@@ -114,6 +132,7 @@ def test_exit_status_and_reason(desk, status, words, command):
     done = desk.casectl(*command, check=False)
     assert done.returncode == status, done.stderr
     assert words in done.stderr
+    assert "geheim" not in done.stderr  # what stands where a password may stand is not repeated
 
 
 def test_a_database_that_is_away_is_one_line(desk):
@@ -134,6 +153,16 @@ def test_changing_a_mailbox_tells_the_fetchers(desk):
     desk.casectl("mailbox", "set", SUPPORT, "--folder", "INBOX")
     shown = desk.casectl_json("mailbox", "show", SUPPORT)[0]
     assert [f["name"] for f in shown["folder_list"] if f["active"]] == ["INBOX"]
+
+
+def test_what_is_switched_off_says_so(desk):
+    for noun, name, key in (("mailbox", SUPPORT, "address"), ("outbound-mailbox", "support", "name")):
+        desk.casectl(noun, "set", name, "--active", "off")
+        try:
+            states = {row[key]: row["state"] for row in desk.casectl_json(noun, "list")}
+            assert states[name] == "off" == desk.casectl_json(noun, "show", name)[0]["state"]
+        finally:
+            desk.casectl(noun, "set", name, "--active", "on")
 
 
 def test_secrets_are_sealed_and_never_shown(desk):

@@ -3,10 +3,12 @@
 
 import json
 import re
+import subprocess
 
 import pytest
 
 from harness.demo import ARCHIVE, CUSTOMER, SUPPORT, DemoDesk
+from harness.programs import program
 
 CASE_KEYS = {"number", "subject", "state", "queue", "team", "assignee", "messages", "created_at"}
 MESSAGE_KEYS = {"id", "direction", "from", "to", "subject", "message_id", "matched_by", "sender_level", "pending",
@@ -197,6 +199,16 @@ def test_a_confirmed_machine_takes_no_part(desk):
     desk.casectl("case", "reply", number, "--text", "Hello", user="ada")
     assert {c["to"] for c in desk.case(number)["message_list"][-1]["copies"]} == {CUSTOMER, ARCHIVE}
     check_record(desk, number)
+
+
+@pytest.mark.parametrize("text, words", [(b"a\0b", "NUL"), (b"\xff", "iconv"), (b" \n", "no text"),
+                                         (b"a" * 2000000, "1048576 bytes")])
+def test_what_is_no_text_is_not_sent(desk, text, words):
+    number = desk.new_case(to=CUSTOMER)
+    done = subprocess.run([program("casectl"), "case", "reply", str(number), "--as", "ada"], env=desk.env(), input=text,
+                          capture_output=True, check=False)
+    assert done.returncode == 2 and words in done.stderr.decode()
+    assert desk.case(number)["messages"] == 1
 
 
 def test_lists_are_paged_and_filtered(desk):
