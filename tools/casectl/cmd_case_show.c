@@ -40,18 +40,20 @@ static const struct column case_columns[] = {
 	{ "participants", NULL, CELL_TEXTS }, { "followers", NULL, CELL_TEXTS }, { "id", NULL, CELL_UUID },
 };
 
-/* What hangs on each message comes along as JSON: one statement, however many messages. */
+/* What hangs on each message comes along as JSON: one statement, however many messages, each table read once. */
 static const char sql_messages[] =
+	"WITH sent AS (SELECT o.message_id, jsonb_agg(jsonb_build_object('to', k.recipient, 'role', k.role, 'state', "
+	"k.state) ORDER BY k.id) AS copies FROM outbound_message o JOIN outbound_copy k ON k.outbound_id = o.id "
+	"WHERE o.case_id = $1 AND o.kind = 'reply' GROUP BY o.message_id) "
 	"SELECT m.id, m.direction, m.from_address, m.from_name, m.to_addresses, m.cc_addresses, m.subject, m.message_id, "
 	"c.matched_by, m.sender_level, c.is_pending, c.is_external, c.is_unverified, m.is_automatic, m.is_suspicious, "
 	"u.login, "
 	"COALESCE((SELECT jsonb_agg(jsonb_build_object('name', a.name, 'type', a.type, 'size', a.size, 'inline', "
 	"a.is_inline) ORDER BY a.position) FROM attachment a WHERE a.message_id = m.id), '[]'), "
-	"COALESCE((SELECT jsonb_agg(jsonb_build_object('to', k.recipient, 'role', k.role, 'state', k.state) ORDER BY k.id) "
-	"FROM outbound_message o JOIN outbound_copy k ON k.outbound_id = o.id WHERE o.case_id = c.case_id AND o.kind = "
-	"'reply' AND o.message_id = m.id), '[]'), c.evidence, m.created_at, m.body, m.body_is_cut, c.position "
-	"FROM case_message c JOIN message m ON m.id = c.message_id LEFT JOIN app_user u ON u.id = m.author_user_id "
-	"WHERE c.case_id = $1 ORDER BY c.position, m.id LIMIT $2";
+	"COALESCE(s.copies, '[]'), c.evidence, m.created_at, m.body, m.body_is_cut, c.position "
+	"FROM (SELECT * FROM case_message WHERE case_id = $1 ORDER BY position DESC, message_id DESC LIMIT $2) c "
+	"JOIN message m ON m.id = c.message_id LEFT JOIN app_user u ON u.id = m.author_user_id "
+	"LEFT JOIN sent s ON s.message_id = m.id ORDER BY c.position, m.id";
 static const struct column message_columns[] = {
 	{ "id", NULL, CELL_UUID },            { "direction", NULL, CELL_TEXT }, { "from", NULL, CELL_TEXT },
 	{ "from_name", NULL, CELL_TEXT },     { "to", NULL, CELL_TEXTS },       { "cc", NULL, CELL_TEXTS },
@@ -88,13 +90,18 @@ enum {
 	POSITION
 };
 
+/* The last column is for people: whom it is about and what is said, without the ids. */
 static const char sql_timeline[] =
-	"SELECT e.version, e.kind, e.author_kind, u.login, e.created_at, e.data, e.detail, e.hop FROM case_event e "
-	"LEFT JOIN app_user u ON u.id = e.author_id WHERE e.case_id = $1 ORDER BY e.version, e.ordinal LIMIT $2";
+	"SELECT e.version, e.kind, e.author_kind, u.login, e.created_at, e.data, e.detail, e.hop, "
+	"concat_ws(', ', w.login, k.recipient, (SELECT string_agg(d.key || ' ' || d.value, ', ' ORDER BY d.key) "
+	"FROM jsonb_each_text(e.data) d WHERE right(d.key, 3) <> '_id' AND d.value NOT IN ('', 'false'))) "
+	"FROM (SELECT * FROM case_event WHERE case_id = $1 ORDER BY version DESC, ordinal DESC LIMIT $2) e "
+	"LEFT JOIN app_user u ON u.id = e.author_id LEFT JOIN app_user w ON w.id = (e.data->>'user_id')::uuid "
+	"LEFT JOIN outbound_copy k ON k.id = (e.data->>'copy_id')::uuid ORDER BY e.version, e.ordinal";
 static const struct column timeline_columns[] = {
 	{ "version", "VERSION", CELL_INT }, { "kind", "WHAT", CELL_TEXT },       { "author_kind", "BY", CELL_TEXT },
-	{ "author", "WHO", CELL_TEXT },     { "created_at", "WHEN", CELL_TIME }, { "data", "DATA", CELL_JSON },
-	{ "detail", NULL, CELL_JSON },      { "hop", NULL, CELL_INT },
+	{ "author", "WHO", CELL_TEXT },     { "created_at", "WHEN", CELL_TIME }, { "data", NULL, CELL_JSON },
+	{ "detail", NULL, CELL_JSON },      { "hop", NULL, CELL_INT },           { "about", "ABOUT", CELL_TEXT },
 };
 
 static void print_messages(struct ctl *ctl, const struct db_result *messages);
@@ -111,10 +118,11 @@ int case_list(struct ctl *ctl)
 	ctl_arg_text(ctl, &args, "assignee");
 	db_arg_bool(&args, ctl_given(ctl, "unassigned"));
 	ctl_arg_int(ctl, &args, "before");
-	db_arg_int(&args, ctl_int(ctl, "limit", LIMIT));
+	ctl_arg_limit(ctl, &args, LIMIT);
 	if (db_query(ctl->db, sql_list, &args, &rows, &ctl->err) < 0)
 		return ctl_failed(ctl);
 	table_print(&ctl->arena, list_columns, ARRAY_LEN(list_columns), rows, ctl->as_json, "no cases");
+	ctl_tell_more(ctl, db_rows(rows), LIMIT, "--before N shows those below number N, --limit N so many");
 	return CTL_DONE;
 }
 
@@ -138,14 +146,14 @@ int case_show(struct ctl *ctl)
 		return ctl_not_found("there is no case %lld; `casectl case list` shows what there is", (long long)number);
 	db_args_init(&args, arena);
 	db_arg_uuid(&args, db_uuid(row, 0, ARRAY_LEN(case_columns) - 1));
-	db_arg_int(&args, ctl_int(ctl, "limit", 1000));
+	ctl_arg_int(ctl, &args, "limit");
 	if (db_query(ctl->db, sql_messages, &args, &messages, &ctl->err) < 0 ||
 	    db_query(ctl->db, sql_timeline, &args, &timeline, &ctl->err) < 0)
 		return ctl_failed(ctl);
 	if (ctl->as_json) {
 		json_t *object CLEANUP(json_done) = table_object(arena, case_columns, ARRAY_LEN(case_columns), row, 0);
 		json_put(object, "message_list", table_list(arena, message_columns, ARRAY_LEN(message_columns), messages));
-		json_put(object, "timeline", table_list(arena, timeline_columns, ARRAY_LEN(timeline_columns), timeline));
+		json_put(object, "timeline", table_list(arena, timeline_columns, ARRAY_LEN(timeline_columns) - 1, timeline));
 		json_print_line(stdout, object);
 		return CTL_DONE;
 	}

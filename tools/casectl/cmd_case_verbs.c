@@ -11,11 +11,11 @@ static const struct option_def list_options[] = {
 	{ "assignee", OPTION_TEXT, "LOGIN", "only given to this user" },
 	{ "unassigned", OPTION_FLAG, NULL, "only given to nobody" },
 	{ "before", OPTION_INT, "N", "the next page: numbers below this one", .min = 1, .max = INT64_MAX },
-	{ "limit", OPTION_INT, "N", "at most so many (default 50)", .min = 1, .max = 10000 },
+	{ "limit", OPTION_INT, "N", "at most so many (default 50; with --json all)", .min = 1, .max = INT64_MAX },
 	{ 0 },
 };
 static const struct option_def show_options[] = {
-	{ "limit", OPTION_INT, "N", "at most so many messages, and facts (default 1000)", .min = 1, .max = 100000 },
+	{ "limit", OPTION_INT, "N", "the latest N messages, and facts (default all)", .min = 1, .max = INT64_MAX },
 	{ 0 },
 };
 static const struct option_def reply_options[] = {

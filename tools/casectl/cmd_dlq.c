@@ -6,6 +6,8 @@
 
 #include "base/banned.h"
 
+#define LIMIT 100 /* for people; programs get all */
+
 #define SHOWN \
 	"SELECT d.id, d.group_name, d.topic, d.partition, d.log_offset, d.reason, d.created_at, d.replay_at, d.replays, " \
 	"d.ended_at, " \
@@ -43,11 +45,12 @@ static int list(struct ctl *ctl)
 	db_arg_uuid(&args, ctl->tenant.id);
 	ctl_arg_text(ctl, &args, "group");
 	db_arg_bool(&args, ctl_given(ctl, "all"));
-	db_arg_int(&args, ctl_int(ctl, "limit", 100));
+	ctl_arg_limit(ctl, &args, LIMIT);
 	if (db_query(ctl->db, sql_list, &args, &rows, &ctl->err) < 0)
 		return ctl_failed(ctl);
 	/* The value is for `show`. */
 	table_print(&ctl->arena, columns, ARRAY_LEN(columns) - 1, rows, ctl->as_json, "no dead letters");
+	ctl_tell_more(ctl, db_rows(rows), LIMIT, "--limit N shows so many");
 	return CTL_DONE;
 }
 
@@ -117,7 +120,7 @@ static int revive_ledger(struct ctl *ctl, const struct db_result *replayed)
 static const struct option_def list_options[] = {
 	{ "group", OPTION_TEXT, "GROUP", "only of this group: threader, router, notifier" },
 	{ "all", OPTION_FLAG, NULL, "with those that have ended" },
-	{ "limit", OPTION_INT, "N", "at most so many (default 100)", .min = 1, .max = 10000 },
+	{ "limit", OPTION_INT, "N", "at most so many (default 100; with --json all)", .min = 1, .max = INT64_MAX },
 	{ 0 },
 };
 static const struct option_def replay_options[] = {

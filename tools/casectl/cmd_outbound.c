@@ -7,6 +7,8 @@
 
 #include "base/banned.h"
 
+#define LIMIT 100 /* for people; programs get all */
+
 static const char sql_list[] =
 	"SELECT c.number, k.recipient, o.kind, k.state, o.header_id, k.attempts, k.role, o.audience, o.reason, "
 	"k.reply_code, k.reply_text, k.next_attempt_at, m.name, o.mailbox_reason, u.login, o.created_at, k.id "
@@ -44,10 +46,11 @@ static int list(struct ctl *ctl)
 	ctl_arg_int(ctl, &args, "case");
 	ctl_arg_text(ctl, &args, "state");
 	ctl_arg_text(ctl, &args, "kind");
-	db_arg_int(&args, ctl_int(ctl, "limit", 100));
+	ctl_arg_limit(ctl, &args, LIMIT);
 	if (db_query(ctl->db, sql_list, &args, &rows, &ctl->err) < 0)
 		return ctl_failed(ctl);
 	table_print(&ctl->arena, columns, ARRAY_LEN(columns), rows, ctl->as_json, "nothing was sent");
+	ctl_tell_more(ctl, db_rows(rows), LIMIT, "--limit N shows so many");
 	return CTL_DONE;
 }
 
@@ -70,7 +73,7 @@ static const struct option_def list_options[] = {
 	{ "case", OPTION_INT, "N", "only of this case", .min = 1, .max = INT64_MAX },
 	{ "state", OPTION_CHOICE, "queued|sending|accepted|deferred|failed|unknown|bounced", "only in this state" },
 	{ "kind", OPTION_CHOICE, "reply|auto_reply|notice", "only of this kind" },
-	{ "limit", OPTION_INT, "N", "at most so many (default 100)", .min = 1, .max = 100000 },
+	{ "limit", OPTION_INT, "N", "at most so many (default 100; with --json all)", .min = 1, .max = INT64_MAX },
 	{ 0 },
 };
 static const struct option_def resolve_options[] = {

@@ -9,6 +9,8 @@
 
 #include "base/banned.h"
 
+#define LIMIT 50 /* for people; programs get all */
+
 #define FOUND \
 	"SELECT m.message_id, b.address, f.name, i.uid, COALESCE(i.state, m.direction), COALESCE(i.reason, ''), " \
 	"(SELECT c.number FROM case_file c WHERE c.id = COALESCE(i.case_id, cm.case_id)), i.received_at, m.from_address, " \
@@ -60,19 +62,20 @@ static int where_is(struct ctl *ctl)
 	db_arg_uuid(&args, ctl->tenant.id);
 	db_arg_text(&args, key);
 	db_arg_text(&args, other);
-	db_arg_int(&args, ctl_int(ctl, "limit", 50));
+	ctl_arg_limit(ctl, &args, LIMIT);
 	if (db_query(ctl->db, from ? sql_by_sender : sql_by_id, &args, &rows, &ctl->err) < 0)
 		return ctl_failed(ctl);
 	if (db_rows(rows) == 0)
 		return ctl_not_found("no such mail has come in; `casectl mailbox show` says whether the mailbox is read");
 	table_print(&ctl->arena, columns, ARRAY_LEN(columns), rows, ctl->as_json, "");
+	ctl_tell_more(ctl, db_rows(rows), LIMIT, "--limit N shows so many");
 	return CTL_DONE;
 }
 
 static const struct option_def options[] = {
 	{ "message-id", OPTION_TEXT, "ID", "of the mail, with or without its brackets" },
 	{ "from", OPTION_TEXT, "ADDRESS", "of its sender, newest first" },
-	{ "limit", OPTION_INT, "N", "at most so many (default 50)", .min = 1, .max = 10000 },
+	{ "limit", OPTION_INT, "N", "at most so many (default 50; with --json all)", .min = 1, .max = INT64_MAX },
 	{ 0 },
 };
 static const struct verb verbs[] = {

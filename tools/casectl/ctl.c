@@ -67,6 +67,20 @@ void ctl_arg_switch(const struct ctl *ctl, struct db_args *args, const char *opt
 		db_arg_null(args);
 }
 
+void ctl_arg_limit(const struct ctl *ctl, struct db_args *args, int64_t for_people)
+{
+	if (ctl->as_json && !ctl_given(ctl, "limit"))
+		db_arg_null(args);
+	else
+		db_arg_int(args, ctl_int(ctl, "limit", for_people));
+}
+
+void ctl_tell_more(const struct ctl *ctl, int rows, int64_t for_people, const char *remedy)
+{
+	if (!ctl->as_json && rows > 0 && rows >= ctl_int(ctl, "limit", for_people))
+		fprintf(stderr, "casectl: these are the first %d; %s\n", rows, remedy);
+}
+
 /* --- how a command ends ------------------------------------------------------------------------------------------ */
 
 int ctl_failed(struct ctl *ctl)

@@ -74,6 +74,11 @@ void ctl_arg_text(const struct ctl *ctl, struct db_args *args, const char *optio
 void ctl_arg_int(const struct ctl *ctl, struct db_args *args, const char *option);
 void ctl_arg_switch(const struct ctl *ctl, struct db_args *args, const char *option);
 
+/* How many rows a list has: --limit, else all for programs and `for_people` for people. */
+void ctl_arg_limit(const struct ctl *ctl, struct db_args *args, int64_t for_people);
+/* The same list was printed: say so where it may have been cut. */
+void ctl_tell_more(const struct ctl *ctl, int rows, int64_t for_people, const char *remedy);
+
 /* --- how a command ends ------------------------------------------------------------------------------------------ */
 
 int ctl_failed(struct ctl *ctl); /* prints ctl->err */

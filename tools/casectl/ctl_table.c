@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl_table.h"
 
+#include <locale.h>
 #include <stdio.h>
+#include <wchar.h>
 
 #include "base/clock.h"
 
 #include "base/banned.h"
 
-#define CELL_WIDTH_MAX 60 /* characters; longer ones are cut in tables, never in JSON */
+#define CELL_WIDTH_MAX 60 /* columns; longer ones are cut in tables, never in JSON */
 
 static json_t *cell_json(struct arena *arena, enum cell kind, const struct db_result *rows, int row, int column);
 static struct str cell_text(struct arena *arena, enum cell kind, const struct db_result *rows, int row, int column);
@@ -88,23 +90,36 @@ struct str table_time(struct arena *arena, int64_t wall_us)
 	char text[CLOCK_TEXT_LEN + 1];
 
 	clock_rfc3339(wall_us / USEC_PER_SEC * USEC_PER_SEC, text);
-	return str_printf(arena, "%.10s %.8s", text, text + 11);
+	return str_printf(arena, "%.10s %.8sZ", text, text + 11);
+}
+
+/* U+202A to U+202E and U+2066 to U+2069 turn the direction of what follows: "exe.pdf" that ends in fdp.exe. */
+static bool turns_direction(struct str s)
+{
+	if (s.len < 3 || (unsigned char)s.at[0] != 0xe2)
+		return false;
+	unsigned char second = (unsigned char)s.at[1], third = (unsigned char)s.at[2];
+	return (second == 0x80 && third >= 0xaa && third <= 0xae) || (second == 0x81 && third >= 0xa6 && third <= 0xa9);
 }
 
 struct str table_clean(struct arena *arena, struct str s)
 {
 	struct str clean = str_scrub(arena, s);
 	char *copy = arena_copy(arena, clean.len ? clean.at : "", clean.len);
+	size_t len = 0;
 
-	for (size_t i = 0; i < clean.len; i++)
-		if ((unsigned char)copy[i] < 0x20 || copy[i] == 0x7f ||
-		    /* C1 controls, U+0080 to U+009F */
-		    ((unsigned char)copy[i] == 0xc2 && i + 1 < clean.len && (unsigned char)copy[i + 1] < 0xa0)) {
-			if ((unsigned char)copy[i] == 0xc2)
-				copy[i + 1] = ' ';
-			copy[i] = ' ';
+	for (size_t i = 0; i < clean.len; i++) {
+		unsigned char c = (unsigned char)clean.at[i];
+		/* C1 controls, U+0080 to U+009F */
+		bool is_c1 = c == 0xc2 && i + 1 < clean.len && (unsigned char)clean.at[i + 1] < 0xa0;
+		if (turns_direction(str_slice(clean, i, clean.len))) {
+			i += 2;
+			continue;
 		}
-	return str_span(copy, clean.len);
+		copy[len++] = c < 0x20 || c == 0x7f || is_c1 ? ' ' : (char)c;
+		i += is_c1;
+	}
+	return str_span(copy, len);
 }
 
 static json_t *cell_json(struct arena *arena, enum cell kind, const struct db_result *rows, int row, int column)
@@ -164,26 +179,52 @@ static struct str cell_text(struct arena *arena, enum cell kind, const struct db
 	return text.len ? table_clean(arena, text) : STR("-");
 }
 
-/* Characters, not bytes; double-width letters are rare enough to be let off. */
+/* The columns of a terminal that the character at `at` takes; CJK and emoji take two, combining marks none. */
+static size_t width_at(struct str s, size_t at, size_t *out_len)
+{
+	mbstate_t state = { 0 };
+	wchar_t letter;
+	size_t len = mbrtowc(&letter, s.at + at, s.len - at, &state);
+	bool is_letter = len != 0 && len != (size_t)-1 && len != (size_t)-2;
+	int width = is_letter ? wcwidth(letter) : 1;
+
+	*out_len = is_letter ? len : 1;
+	return width < 0 ? 1 : (size_t)width;
+}
+
+/* What is shown is UTF-8, whatever the locale of who runs this. Without that locale a byte counts as a column. */
+static locale_t use_utf8(void)
+{
+	static locale_t utf8;
+
+	if (!utf8)
+		utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	return uselocale(utf8);
+}
+
 static size_t shown_width(struct str s)
 {
+	locale_t before = use_utf8();
 	size_t width = 0;
 
-	for (size_t i = 0; i < s.len; i++)
-		width += ((unsigned char)s.at[i] & 0xc0) != 0x80;
+	for (size_t at = 0, len; at < s.len; at += len)
+		width += width_at(s, at, &len);
+	uselocale(before);
 	return width;
 }
 
 static struct str cut_to_width(struct arena *arena, struct str s, size_t width)
 {
-	size_t seen = 0;
+	size_t seen = 0, at = 0;
 
 	if (shown_width(s) <= width)
 		return s;
-	for (size_t i = 0; i < s.len; i++) {
-		seen += ((unsigned char)s.at[i] & 0xc0) != 0x80;
-		if (seen == width)
-			return str_printf(arena, "%.*s…", (int)i, s.at);
+	locale_t before = use_utf8();
+	for (size_t len; at < s.len; at += len) {
+		seen += width_at(s, at, &len);
+		if (seen >= width)
+			break;
 	}
-	return s;
+	uselocale(before);
+	return str_printf(arena, "%.*s…", (int)at, s.at);
 }

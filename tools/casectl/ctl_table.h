@@ -34,10 +34,11 @@ void table_print(struct arena *arena, const struct column *columns, size_t colum
 void table_print_record(struct arena *arena, const struct column *columns, size_t columns_len,
                         const struct db_result *rows, int row);
 
-/* A time as people read it: 2026-01-31 12:00:00. */
+/* A time as people read it: 2026-01-31 12:00:00Z. */
 struct str table_time(struct arena *arena, int64_t wall_us);
 
-/* For terminals: control characters and what is not UTF-8 replaced, so that a stranger's bytes move no cursor. */
+/* For terminals: control characters and what is not UTF-8 replaced, what turns the direction of writing taken out, so
+ * that a stranger's bytes move no cursor and hide no name. */
 struct str table_clean(struct arena *arena, struct str s);
 
 #endif

@@ -4,6 +4,7 @@
 import json
 import re
 import subprocess
+from unicodedata import combining, east_asian_width
 
 import pytest
 
@@ -230,6 +231,51 @@ def test_strangers_bytes_move_no_cursor(desk):
     for command in (["case", "list"], ["case", "show", number]):
         shown = desk.casectl(*command).stdout
         assert "\x1b" not in shown and "\x9b" not in shown and "evil" in shown
+
+
+def columns_before(line, word):
+    """Of a terminal, in front of the word."""
+    before = line[:line.index(word)]
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in before)
+
+
+def test_columns_are_straight_whatever_the_script(desk):
+    subjects = ["Plain", "パスワードの再設定", "Ru\u0308ckfrage", "😀 smile", "비밀번호 재설정", "字" * 80,
+                "invoice \u202efdp.exe"]
+    numbers = {str(desk.new_case(subject)) for subject in subjects}
+    lines = [line for line in desk.casectl("case", "list").stdout.splitlines() if line.split()[0] in numbers]
+    assert len(lines) == len(subjects) and len({columns_before(line, " open ") for line in lines}) == 1
+    assert not any("\u202e" in line for line in lines)
+
+
+def test_a_long_case_is_shown_whole_and_a_list_says_that_it_was_cut(desk):
+    number = desk.new_case(to=CUSTOMER)
+    for i in range(3):
+        desk.casectl("case", "note", number, "--text", f"note {i}", user="ada")
+    case = desk.casectl_json("case", "show", number, "--limit", "2")[0]
+    assert [m["text"] for m in case["message_list"]] == ["note 1", "note 2"]  # the latest
+    assert [fact["version"] for fact in case["timeline"]] == [3, 4]
+    with desk.connect() as db:
+        db.execute("""WITH made AS (INSERT INTO message (id, tenant_id, identity, direction, message_id, from_address,
+            subject, body, created_at) SELECT gen_random_uuid(), tenant_id, gen_random_uuid(), 'in', 'bulk' || n,
+            'a@client.example', 'Re', 'text', now() FROM case_file, generate_series(1, 1200) n WHERE number = %s
+            RETURNING id, tenant_id) INSERT INTO case_message (message_id, case_id, tenant_id, position, matched_by,
+            created_at) SELECT made.id, c.id, made.tenant_id, 100 + row_number() OVER (), 'ids', now() FROM made,
+            case_file c WHERE c.number = %s""", (number, number))
+    assert len(desk.case(number)["message_list"]) == 1204
+    for i in range(60):
+        desk.new_case(f"many {i}")
+    assert len(desk.casectl_json("case", "list")) > 60
+    shown = desk.casectl("case", "list")
+    assert len(shown.stdout.splitlines()) == 51 and "first 50" in shown.stderr and "--before" in shown.stderr
+
+
+def test_the_timeline_is_for_people(desk):
+    number = desk.new_case(to=CUSTOMER)
+    desk.casectl("case", "assign", number, "--to", "bo", user="ada")
+    shown = desk.casectl("case", "show", number).stdout.splitlines()
+    line, = [line for line in shown if " assigned " in line]
+    assert "bo, method person" in line and "{" not in line
 
 
 def test_where_is(desk):
