@@ -45,12 +45,13 @@ static const char lock_buckets[] = "SELECT key, tokens, updated_at FROM budget W
 static const char update_buckets[] =
 	"UPDATE budget b SET tokens = u.micro / 1e6::float8, updated_at = u.updated_at "
 	"FROM unnest($1::text[], $2::int8[], $3::timestamptz[]) AS u(key, micro, updated_at) WHERE b.key = u.key";
-/* Two turns may both have found no row for a key: the second takes from what the first left. */
+/* Two turns may both have found no row for a key. The second is refused it and runs again: it has decided on a full bucket,
+ * and what it decided may be more than the first has left. */
 static const char insert_buckets[] =
 	"INSERT INTO budget (key, tokens, updated_at, tenant_id) "
 	"SELECT key, micro / 1e6::float8, updated_at, tenant "
 	"FROM unnest($1::text[], $2::int8[], $3::timestamptz[], $4::uuid[]) AS u(key, micro, updated_at, tenant) "
-	"ORDER BY key ON CONFLICT (key) DO UPDATE SET tokens = budget.tokens - 1";
+	"ORDER BY key";
 static const char forget_buckets[] = "DELETE FROM budget WHERE updated_at < now() - interval '1 day'";
 
 static void read_events(struct arena *arena, const struct db_result *rows, struct notice_facts *out);

@@ -126,6 +126,21 @@ def test_budgets(postgres, tmp_path, server):
         desk.__exit__(None, None, None)
 
 
+def test_a_budget_that_another_notifier_has_just_spent_is_spent(desk, server):
+    """Both find no bucket; the one that comes second must see what the first left."""
+    tenant = desk.value("SELECT id FROM tenant")
+    with desk.connect() as rival:
+        with rival.transaction():
+            rival.execute("INSERT INTO budget (key, tenant_id, tokens, updated_at) VALUES (%s, %s, 0, now())",
+                          (f"address:{tenant}:{ANNA}", tenant))
+            desk.thread([letter(ANNA, "Hello", "race@client.example")])
+            wait_until(lambda: desk.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = "
+                                         "current_database() AND query LIKE 'INSERT INTO budget%%'"), 30,
+                       "the notifier at the same bucket")
+    quiet(desk)
+    assert suppressed(desk) == ["budget_address"] and not server.to(ANNA)
+
+
 def test_staff_hears_of_what_others_did(desk, server):
     desk.casectl("user", "add", "other", "--address", "other@staff.example")
     desk.thread([letter(ANNA, "Printer", "root@client.example")])
