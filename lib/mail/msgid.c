@@ -64,13 +64,19 @@ bool msgid_next(struct str *rest, struct str *out_id)
 
 struct mail_strs msgid_list(struct arena *arena, struct str raw_value, size_t most, uint32_t *defects)
 {
-	VEC(struct str) ids = { 0 };
+	VEC(struct str) found = { 0 }, ids = { 0 };
 	struct str rest = str_trim(raw_unfold(arena, raw_value)), id;
-	while (msgid_next(&rest, &id)) {
-		if (ids.len == most) {
-			*defects |= MAIL_DEFECT_TOO_BIG;
-			break;
-		}
+	while ((most > 1 || found.len < 2) && msgid_next(&rest, &id))
+		*VEC_PUSH(arena, &found) = id;
+	/* Of too many the first, which is the root of the conversation, and the last, which are nearest. */
+	if (found.len > most) {
+		*defects |= MAIL_DEFECT_TOO_BIG;
+		for (size_t i = 1; i < most; i++)
+			found.at[i] = found.at[found.len - most + i];
+		found.len = most;
+	}
+	for (size_t at = 0; at < found.len; at++) {
+		id = found.at[at];
 		char *out = arena_alloc(arena, id.len + 1);
 		size_t len = 0;
 		for (size_t i = 0; i < id.len; i++)

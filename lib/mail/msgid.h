@@ -14,7 +14,7 @@ enum { MSGID_MOST = 512 };
  * there are no brackets at all, each word is, if it holds an "@" or is the only one. */
 bool msgid_next(struct str *rest, struct str *out_id);
 
-/* All ids of a header, in header order, at most `most`; blanks and line ends inside an id (from folding) are dropped. */
+/* All ids of a header, in header order, at most `most` (the first and the last ones); blanks and line ends inside an id (from folding) are dropped. */
 struct mail_strs msgid_list(struct arena *arena, struct str raw_value, size_t most, uint32_t *defects);
 
 /* The normal spelling: trimmed, without brackets, the domain in lower case (gateways change its case; the left part may

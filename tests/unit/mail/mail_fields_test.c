@@ -110,6 +110,25 @@ static void test_ids(void **state)
 	}
 }
 
+static void test_of_too_many_ids_the_root_and_the_nearest_are_kept(void **state)
+{
+	struct str header = STR("");
+	uint32_t defects = 0;
+
+	(void)state;
+	for (int i = 0; i < 2000; i++)
+		header = str_printf(&arena, "%.*s <%d@x>", STR_ARG(header), i);
+	struct mail_strs ids = msgid_list(&arena, header, 500, &defects);
+	assert_int_equal(ids.len, 500);
+	assert_true(defects & MAIL_DEFECT_TOO_BIG);
+	assert_text("root", ids.at[0], "0@x");
+	assert_text("first of the nearest", ids.at[1], "1501@x");
+	assert_text("nearest", ids.at[499], "1999@x");
+	ids = msgid_list(&arena, header, 1, &defects);
+	assert_int_equal(ids.len, 1);
+	assert_text("the only one wanted", ids.at[0], "0@x");
+}
+
 static void test_the_normal_spelling_of_an_id(void **state)
 {
 	(void)state;
@@ -283,6 +302,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_dates, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_ids, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_of_too_many_ids_the_root_and_the_nearest_are_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_normal_spelling_of_an_id, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_base_subjects, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_numbers_in_subjects, set_up, tear_down),
