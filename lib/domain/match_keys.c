@@ -13,7 +13,6 @@ enum {
 	TOKENS_MOST = 20, /* checked in one mail: each costs a MAC */
 	NUMBERS_MOST = 20,
 	RECIPIENTS_MOST = 200,
-	BODY_SCANNED = 65536,
 	SUBJECT_BASE_MOST = 1000,
 	THREAD_INDEX_LEN = 29, /* whole base64 digits within the first 22 bytes */
 };
@@ -193,7 +192,7 @@ static void gather_tokens(struct gathering *g, const struct mail *mail)
 			add_token(g, local, g->ids.at[i].place, domain, STR(""));
 	}
 	tokens_in_text(g, mail->subject, PLACE_SUBJECT);
-	tokens_in_text(g, str_slice(mail->text, 0, BODY_SCANNED), PLACE_BODY);
+	tokens_in_text(g, str_slice(mail->text, 0, MATCH_TEXT_MOST), PLACE_BODY);
 }
 
 static void tokens_in_address(struct gathering *g, struct str address, enum match_place place)

@@ -29,6 +29,9 @@ struct match_queue {
 	int64_t reopen_days;
 };
 
+/* Of a mail's text no more is looked through. */
+#define MATCH_TEXT_MOST 65536
+
 /* A tenant's part in matching. */
 struct match_tenant {
 	struct tenant_id id;

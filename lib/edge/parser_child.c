@@ -193,7 +193,10 @@ static bool send_some(struct run *run)
 
 	while (run->next < run->count && (run->sent > 0 || run->next - run->answered < IN_FLIGHT_MOST)) {
 		const struct parse_job *job = run->jobs[run->next];
-		struct parser_frame head = { .magic = PARSER_REQUEST, .id = (uint32_t)run->next, .length = job->raw.len };
+		struct parser_frame head = { .magic = PARSER_REQUEST,
+			                         .id = (uint32_t)run->next,
+			                         .length = job->raw.len,
+			                         .text_most = job->text_most };
 		size_t in_head = run->sent < sizeof head ? sizeof head - run->sent : 0;
 		size_t in_raw = run->sent > sizeof head ? run->sent - sizeof head : 0;
 		struct iovec pieces[] = { { (char *)&head + (sizeof head - in_head), in_head },

@@ -33,6 +33,7 @@ const char *parse_verdict_name(enum parse_verdict verdict);
 
 struct parse_job {
 	struct str raw;             /* in */
+	size_t text_most;           /* in: bytes of the text that are wanted; 0: all of it */
 	struct mail mail;           /* out if verdict is PARSE_OK; in the arena */
 	enum parse_verdict verdict; /* out */
 };

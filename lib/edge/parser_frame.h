@@ -22,6 +22,7 @@ struct parser_frame {
 	uint32_t magic;
 	uint32_t id;
 	uint64_t length;
+	uint64_t text_most; /* of a request: so much of the text is wanted back; 0: all of it */
 };
 
 #endif

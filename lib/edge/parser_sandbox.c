@@ -31,7 +31,7 @@ static void set_filter(void);
 static void serve(void);
 static bool read_some(struct buf *in);
 static void write_all(struct buf *out);
-static void answer(struct arena *arena, uint32_t id, struct str raw, struct buf *out);
+static void answer(struct arena *arena, const struct parser_frame *request, struct str raw, struct buf *out);
 
 _Noreturn void parser_sandbox_main(void)
 {
@@ -69,13 +69,14 @@ static void warm_up(void)
 		"--b\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: <3@example.org>\r\n\r\nx\r\n--b--\r\n";
 	static const char html_only[] = "Content-Type: text/html; charset=windows-1251\r\n\r\n"
 									"<table><tr><td>\xcf\xf0\xe8\xe2\xe5\xf2<p>&auml;<br><pre> x</table>";
+	const struct parser_frame warm = { .magic = PARSER_REQUEST };
 	struct buf out CLEANUP(buf_done);
 	struct arena arena CLEANUP(arena_done);
 
 	buf_init(&out, 1 << 20);
 	arena_init(&arena);
-	answer(&arena, 0, str_span(mail, sizeof mail - 1), &out);
-	answer(&arena, 0, str_span(html_only, sizeof html_only - 1), &out);
+	answer(&arena, &warm, str_span(mail, sizeof mail - 1), &out);
+	answer(&arena, &warm, str_span(html_only, sizeof html_only - 1), &out);
 }
 
 static void drop_rights(void)
@@ -166,7 +167,7 @@ static void serve(void)
 				_exit(1);
 			if (in.len - done - sizeof head < head.length)
 				break;
-			answer(&arena, head.id, str_span(in.at + done + sizeof head, head.length), &out);
+			answer(&arena, &head, str_span(in.at + done + sizeof head, head.length), &out);
 			done += sizeof head + head.length;
 			if (out.len >= ANSWERS_MOST)
 				write_all(&out);
@@ -204,14 +205,16 @@ static void write_all(struct buf *out)
 	buf_reset(out);
 }
 
-static void answer(struct arena *arena, uint32_t id, struct str raw, struct buf *out)
+static void answer(struct arena *arena, const struct parser_frame *request, struct str raw, struct buf *out)
 {
 	struct mail mail;
 
 	arena_reset(arena);
 	mail_parse(arena, raw, &mail_limits_default, &mail);
+	if (request->text_most)
+		mail.text = str_cut_utf8(mail.text, request->text_most);
 	struct str bytes = parsed_mail_encode(arena, &mail);
-	struct parser_frame head = { .magic = PARSER_ANSWER, .id = id, .length = bytes.len };
+	struct parser_frame head = { .magic = PARSER_ANSWER, .id = request->id, .length = bytes.len };
 	buf_add(out, &head, sizeof head);
 	buf_add_str(out, bytes);
 }

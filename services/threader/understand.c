@@ -134,6 +134,8 @@ static int parse_some(struct db *db, struct arena *arena, struct parser_pool *po
 			continue;
 		}
 		owners[jobs_len] = mail;
+		/* The turn holds the texts of all its mails, and a stranger chooses their length. */
+		jobs[jobs_len].text_most = MATCH_TEXT_MOST;
 		jobs[jobs_len++].raw = db_str(rows, row, 1);
 		mail->received.size = (int64_t)db_str(rows, row, 1).len;
 	}

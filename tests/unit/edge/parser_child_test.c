@@ -189,6 +189,32 @@ static void test_big_mails_among_small_ones(void **state)
 	}
 }
 
+static void test_no_more_text_comes_back_than_is_wanted(void **state)
+{
+	enum { LETTERS = 300000 };
+	char *text = arena_alloc(&arena, 2 * LETTERS);
+	struct parse_job jobs[3] = { { .text_most = 1001 }, { .text_most = 0 }, { .text_most = 1000 } };
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < LETTERS; i++)
+		memcpy(text + 2 * i, "\xc3\xa4", 2);
+	for (size_t i = 0; i < 2; i++)
+		jobs[i].raw = str_printf(&arena,
+		                         "Subject: mail 0\r\nFrom: <a@example.org>\r\nContent-Type: text/plain; charset=utf-8\r\n"
+		                         "Content-Transfer-Encoding: 8bit\r\n\r\n%.*s",
+		                         2 * LETTERS, text);
+	jobs[2].raw = plain_mail(2);
+	assert_int_equal(parser_pool_run(pool, &arena, jobs, 3, &err), 0);
+	/* Never half a letter; and it is no defect of the mail's. */
+	assert_is_mail(&jobs[0], 0);
+	assert_int_equal(jobs[0].mail.text.len, 1000);
+	assert_is_mail(&jobs[1], 0);
+	assert_true(jobs[1].mail.text.len >= 2 * LETTERS);
+	assert_is_mail(&jobs[2], 2);
+	assert_true(jobs[2].mail.text.len < 100);
+}
+
 static void test_empty_and_odd_bytes(void **state)
 {
 	struct parse_job jobs[] = { { .raw = STR("") },
@@ -258,6 +284,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_only_the_killer_is_condemned, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_child_cannot_reach_files_or_processes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_big_mails_among_small_ones, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_more_text_comes_back_than_is_wanted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_empty_and_odd_bytes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_model_is_that_of_the_process_itself, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_answers_are_checked, set_up, tear_down),
