@@ -168,9 +168,9 @@ static const char bearers_sql[] = "SELECT m.id, m.identity, m.from_address, m.se
 								  " LEFT JOIN case_message c ON c.message_id = m.id WHERE m.id = ANY($1)";
 /* Only of cases whose number stands in a subject: to know whether the words beside it are ours. */
 static const char subjects_sql[] =
-	"SELECT case_id, substring(bytes FROM 1 FOR 8192) FROM outbound_message WHERE case_id = ANY($1)"
-	" AND audience = 'customer'"
-	" ORDER BY case_id, created_at DESC";
+	"SELECT c.id, sent.head FROM unnest($1::uuid[]) AS c(id) CROSS JOIN LATERAL"
+	" (SELECT substring(o.bytes FROM 1 FOR 8192) AS head FROM outbound_message o WHERE o.case_id = c.id"
+	" AND o.audience = 'customer' ORDER BY o.created_at DESC LIMIT $2) AS sent";
 
 static int queue_participants(struct thread_view *view, struct db_result **out, struct err *err)
 {
@@ -224,5 +224,6 @@ static int queue_subjects(struct thread_view *view, struct db_result **out, stru
 	struct db_args args;
 	db_args_init(&args, view->arena);
 	db_arg_uuids(&args, cases, count);
+	db_arg_int(&args, SUBJECTS_MOST);
 	return db_queue(view->db, subjects_sql, &args, out, err);
 }
