@@ -13,6 +13,7 @@
 #define ID_MAX 900                   /* an id that is longer fits no line */
 #define REFERENCES_KEPT 20           /* the root and the latest of them: RFC 5322 servers cut long headers */
 #define SUBJECT_CHARACTERS 200
+#define PLAIN_START_MAX 40           /* of a subject that is encoded from there on */
 #define MAIL_MAX ((size_t)64 << 20)
 
 static int check_fields(const struct compose *mail, struct err *err);
@@ -280,6 +281,22 @@ static void put_references(struct buf *out, const struct compose *mail)
 		buf_add_text(out, "\r\n");
 }
 
+/* Where the words begin that must be encoded. What stands before them stays as it is, so that the case's number can be
+ * read by filters that know nothing of RFC 2047; it is short enough for an encoded word to follow on its line. */
+static size_t plain_start(struct str subject)
+{
+	size_t start = 0;
+	struct str word;
+
+	for (struct str rest = subject; str_next(&rest, ' ', &word) && rest.len;) {
+		size_t end = subject.len - rest.len;
+		if (end > PLAIN_START_MAX || !word.len || !is_printable_ascii(word) || str_find(word, STR("=?"), 0) >= 0)
+			break;
+		start = end;
+	}
+	return start;
+}
+
 static void put_subject(struct buf *out, struct str subject)
 {
 	size_t column = strlen("Subject: ");
@@ -290,7 +307,10 @@ static void put_subject(struct buf *out, struct str subject)
 		is_plain = word.len <= WORD_MAX;
 	buf_add_text(out, "Subject: ");
 	if (!is_plain) {
-		put_words(out, &column, rest);
+		size_t start = plain_start(rest);
+		buf_add_str(out, str_slice(rest, 0, start));
+		column += start;
+		put_words(out, &column, str_slice(rest, start, rest.len));
 	} else {
 		for (size_t i = 0; i < rest.len; i++) {
 			/* Break before a blank that a word follows: a line of blanks alone would end the header for some. */

@@ -217,6 +217,10 @@ static int queue_row_updates(struct db *db, struct arena *arena, const struct ca
 				break;
 			case FACT_STATE_CHANGED:
 				state[i] = str_of(case_state_name(fact->state_changed.to));
+				touched[i] = touched[i] || change->author.kind == AUTHOR_USER;
+				break;
+			case FACT_MESSAGE_CONFIRMED:
+				touched[i] = touched[i] || change->author.kind == AUTHOR_USER;
 				break;
 			case FACT_CASE_OPENED:
 				/* A case that opens closed (quiet mail) has its closing time from the start. */

@@ -105,7 +105,7 @@ static const struct column timeline_columns[] = {
 	{ "detail", NULL, CELL_JSON },      { "hop", NULL, CELL_INT },           { "about", "ABOUT", CELL_TEXT },
 };
 
-static void print_messages(struct ctl *ctl, const struct db_result *messages);
+static void print_messages(struct ctl *ctl, int64_t number, const struct db_result *messages);
 
 int case_list(struct ctl *ctl)
 {
@@ -159,7 +159,7 @@ int case_show(struct ctl *ctl)
 		return CTL_DONE;
 	}
 	table_print_record(arena, case_columns, ARRAY_LEN(case_columns), row, 0);
-	print_messages(ctl, messages);
+	print_messages(ctl, number, messages);
 	putchar('\n');
 	table_print(arena, timeline_columns, ARRAY_LEN(timeline_columns), timeline, false, "no timeline");
 	return CTL_DONE;
@@ -176,7 +176,7 @@ static void print_list(struct ctl *ctl, const char *title, const struct db_resul
 		putchar('\n');
 }
 
-static void print_messages(struct ctl *ctl, const struct db_result *messages)
+static void print_messages(struct ctl *ctl, int64_t number, const struct db_result *messages)
 {
 	struct arena *arena = &ctl->arena;
 
@@ -190,7 +190,8 @@ static void print_messages(struct ctl *ctl, const struct db_result *messages)
 		       db_bool(messages, i, AUTOMATIC) ? "  automatic" : "",
 		       db_bool(messages, i, SUSPICIOUS) ? "  suspicious" : "");
 		if (db_bool(messages, i, PENDING))
-			printf("    %s\n", uuid_str(arena, db_uuid(messages, i, MESSAGE_ID)).at);
+			printf("to let it in: casectl case confirm %lld --message %s\n", (long long)number,
+			       uuid_str(arena, db_uuid(messages, i, MESSAGE_ID)).at);
 		print_list(ctl, "to: ", messages, i, TO);
 		print_list(ctl, "cc: ", messages, i, CC);
 		printf("subject: %.*s\nsender: %.*s, matched by %.*s\n\n",

@@ -125,6 +125,16 @@ def test_a_closed_case_is_answered_only_when_asked_for(desk):
     check_record(desk, number)
 
 
+def test_who_closes_a_case_has_worked_on_it(desk):
+    number = desk.new_case()
+    with desk.connect() as db:
+        db.execute("UPDATE case_file SET is_touched = false WHERE number = %s", (number,))
+    desk.casectl("case", "assign", number, "--to", "bo", user="ada")
+    assert not desk.case(number)["touched"]
+    desk.casectl("case", "close", number, user="ada")
+    assert desk.case(number)["touched"]
+
+
 def test_a_long_note_is_kept_whole(desk):
     number = desk.new_case()
     text = "Zeile äöü\n" * 1000
@@ -166,9 +176,11 @@ def test_confirming_lets_a_pending_message_in(desk):
     second = desk.incoming(number, "two@other.example", sender="colleague@other.example", pending=True)
     done = desk.casectl("case", "confirm", number, user="ada", check=False)
     assert done.returncode == 4 and "several" in done.stderr
+    shown = desk.casectl("case", "show", number).stdout
+    assert f"casectl case confirm {number} --message {first}" in shown
     desk.casectl("case", "confirm", number, "--message", first, user="ada")
     case = desk.case(number)
-    assert case["state"] == "open" and "colleague@other.example" in case["participants"]
+    assert case["state"] == "open" and "colleague@other.example" in case["participants"] and case["touched"]
     assert facts(case)[-3:] == ["message_confirmed", "participant_added", "state_changed"]
     assert [m["pending"] for m in case["message_list"]] == [False, False, True]
     desk.casectl("case", "confirm", number, user="ada")

@@ -268,6 +268,29 @@ static void test_encoded_words_cut_no_character(void **state)
 	buf_done(&long_subject);
 }
 
+static void test_the_number_stays_readable_where_the_rest_is_encoded(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *subject, *header;
+	} cases[] = {
+		{ "[#1] \xc3\xbc", "[#1] =?utf-8?q?=C3=BC?=" },
+		{ "Re: [#1] a  \xc3\xbc b", "Re: [#1] a =?utf-8?q?_=C3=BC_b?=" },
+		{ "[#1] =?x?= b", "[#1] =?utf-8?q?=3D=3Fx=3F=3D_b?=" },
+		{ "\xc3\xbc [#1]", "=?utf-8?q?=C3=BC_=5B=231=5D?=" },
+		{ "a beginning of more than forty characters, \xc3\xbc",
+		  "a beginning of more than forty =?utf-8?q?characters=2C_=C3=BC?=" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct compose mail = simple();
+		mail.subject = str_of(cases[i].subject);
+		struct str bytes = written(&mail);
+		assert_wellformed(bytes);
+		assert_string_equal(str_cstr(&arena, header(bytes, "Subject")), cases[i].header);
+	}
+}
+
 static void test_a_word_that_cannot_be_folded_is_encoded(void **state)
 {
 	(void)state;
@@ -354,6 +377,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_names),
 		cmocka_unit_test(test_subjects_fold_and_unfold_to_themselves),
 		cmocka_unit_test(test_encoded_words_cut_no_character),
+		cmocka_unit_test(test_the_number_stays_readable_where_the_rest_is_encoded),
 		cmocka_unit_test(test_a_word_that_cannot_be_folded_is_encoded),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_long_lines_become_quoted_printable),
