@@ -186,7 +186,9 @@ static void failed(struct worker *worker, const struct err *err)
 	loop_watch(worker->jobs->loop, &worker->watch, 0);
 	worker->watch.fd = -1;
 	bool is_back = db_recover(worker->db, &ignored) == 0;
-	if (is_back && worker->job && (kept.kind != ERR_TEMP || strcmp(sqlstate, SQLSTATE_LEASE_LOST) == 0)) {
+	bool is_owners = kept.kind != ERR_TEMP || strcmp(sqlstate, SQLSTATE_LEASE_LOST) == 0 ||
+	                 strcmp(sqlstate, SQLSTATE_EXISTS_ALREADY) == 0;
+	if (is_back && worker->job && is_owners) {
 		finish(worker, &kept, sqlstate);
 		return;
 	}

@@ -3,7 +3,8 @@
  *
  * A job is embedded in what it serves. Everybody has at most one job of a kind waiting, so that the queue is fair. TEMP
  * failures (connection, deadlock, ...) are retried here, with growing waits, for as long as it takes: the job is built
- * again. Everything else, and a lost lease, is the owner's to handle.
+ * again. Everything else, a lost lease, and a key that exists already are the owner's to handle: the same job would fail
+ * for ever, and hold one of the few connections.
  */
 #ifndef MAILCASE_DB_JOBS_H
 #define MAILCASE_DB_JOBS_H

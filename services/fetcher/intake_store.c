@@ -61,7 +61,8 @@ static const char open_sql[] =
 	" FROM mailbox_folder f WHERE f.id = $1";
 
 static const char begin_folder_sql[] =
-	"UPDATE mailbox_folder SET uidvalidity = $2, floor_uid = $3, last_uid = $3 - 1 WHERE id = $1";
+	"UPDATE mailbox_folder SET uidvalidity = $2, floor_uid = $3, last_uid = $3 - 1"
+	" WHERE id = $1 AND uidvalidity IS DISTINCT FROM $2";
 
 static const char known_sql[] =
 	"SELECT DISTINCT ON (r.place) r.place, i.message_id, i.case_id"
@@ -315,12 +316,19 @@ int intake_queue_existing(struct db *db, struct arena *arena, const struct intak
 	return db_queue(db, existing_sql, &args, out, err);
 }
 
-void intake_mark_existing(struct intake_batch *batch, const struct db_result *existing)
+bool intake_mark_existing(struct intake_batch *batch, const struct db_result *existing)
 {
-	for (int row = 0; row < db_rows(existing); row++)
-		for (size_t i = 0; i < batch->count; i++)
-			if (batch->entries[i].item.uid == db_int(existing, row, 0))
-				batch->entries[i].is_stored = true;
+	bool any = false;
+
+	for (int row = 0; row < db_rows(existing); row++) {
+		for (size_t i = 0; i < batch->count; i++) {
+			struct intake_entry *entry = &batch->entries[i];
+			if (entry->is_stored || entry->item.uid != db_int(existing, row, 0))
+				continue;
+			entry->is_stored = any = true;
+		}
+	}
+	return any;
 }
 
 int intake_queue_open(struct db *db, struct arena *arena, const struct intake_folder *folder, struct db_result **out,

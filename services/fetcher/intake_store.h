@@ -51,10 +51,11 @@ struct intake_folder {
 int intake_queue(struct db *db, struct arena *arena, const struct intake_folder *folder, struct intake_batch *batch,
                  struct db_result **out_waiting, struct err *err) MUST_CHECK;
 
-/* After SQLSTATE_EXISTS_ALREADY: which UIDs of the batch does the ledger have? The answer's rows mark the entries. */
+/* After SQLSTATE_EXISTS_ALREADY: which UIDs of the batch does the ledger have? The answer's rows mark the entries; false
+ * if they mark none that was not marked before. */
 int intake_queue_existing(struct db *db, struct arena *arena, const struct intake_folder *folder,
                           const struct intake_batch *batch, struct db_result **out, struct err *err) MUST_CHECK;
-void intake_mark_existing(struct intake_batch *batch, const struct db_result *existing);
+bool intake_mark_existing(struct intake_batch *batch, const struct db_result *existing);
 
 /* Columns: uidvalidity, floor_uid, last_uid, mails waiting, whether the ledger knows another UIDVALIDITY. Voids the
  * actions that were meant for another UIDVALIDITY, or all of them where no action is wanted any more. */

@@ -26,6 +26,7 @@ static bool retry_missing(struct mailbox_session *session, struct flight *flight
 static void store_next(struct mailbox_session *session);
 static int build_store(struct db_job *job, struct db *db, struct arena *arena, struct err *err);
 static void stored(struct db_job *job, const struct err *err, const char *sqlstate);
+static void not_stored(struct mailbox_session *session, struct str words);
 static int build_waiting(struct db_job *job, struct db *db, struct arena *arena, struct err *err);
 static void waiting_counted(struct db_job *job, const struct err *err, const char *sqlstate);
 static void drop_flight(struct mailbox_session *session);
@@ -251,12 +252,14 @@ static void stored(struct db_job *job, const struct err *err, const char *sqlsta
 	}
 	if (!err && session->checks_existing) {
 		session->checks_existing = false;
-		intake_mark_existing(session->flights->batch, session->store_result);
+		bool is_news = intake_mark_existing(session->flights->batch, session->store_result);
 		db_result_done(&session->store_result);
-		if (session->state != SESSION_CLOSED)
-			db_jobs_add(session->run->fetcher->jobs, &session->store_job);
-		else
+		if (session->state == SESSION_CLOSED)
 			mailbox_run_free_if_done(session->run);
+		else if (is_news)
+			db_jobs_add(session->run->fetcher->jobs, &session->store_job);
+		else /* another key: nothing would change by trying again at once */
+			not_stored(session, STR("could not store mail: a key exists already"));
 		return;
 	}
 	session->checks_existing = false;
@@ -268,15 +271,28 @@ static void stored(struct db_job *job, const struct err *err, const char *sqlsta
 		count_stored(session, batch);
 	}
 	db_result_done(&session->store_result);
+	if (err) {
+		not_stored(session, str_of(err->text));
+		return;
+	}
 	drop_flight(session);
 	if (session->state == SESSION_CLOSED)
 		mailbox_run_free_if_done(session->run);
 	else if (session->state != SESSION_SYNCING)
 		session_sync_drop(session);
-	else if (err)
-		session_trouble(session, TROUBLE_SERVER_BUSY, str_of(err->text));
 	else
 		session_sync_step(session);
+}
+
+static void not_stored(struct mailbox_session *session, struct str words)
+{
+	drop_flight(session);
+	if (session->state == SESSION_CLOSED)
+		mailbox_run_free_if_done(session->run);
+	else if (session->state != SESSION_SYNCING)
+		session_sync_drop(session);
+	else
+		session_trouble(session, TROUBLE_SERVER_BUSY, words);
 }
 
 static int build_waiting(struct db_job *job, struct db *db, struct arena *arena, struct err *err)

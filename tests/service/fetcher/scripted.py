@@ -22,11 +22,17 @@ class ScriptedServer:
         self.greeting = "* OK ready"
         self.login_answer = "OK done"
         self.hide = set()          # listed but not delivered
+        self.hide_once = set()     # the same, the first time
         self.refuse = {}           # UID: the words of the NO
         self.sizes = {}            # UID: a lie about the size
         self.deaf_to = None        # a word: commands with it get no answer
         self.garbage = None        # sent in place of the answer to SELECT
         self.reverse = False       # answers come in descending order, UID last
+        self.store_answer = "OK done"
+        self.idle = None           # "refuse", "end" (at once), "drop" (the connection); else it holds until DONE
+        self.search_lines = None   # what a search by date finds, line by line
+        self.flood = 0             # so many mails more in a listing, the last first
+        self.logins = 0
         self.commands = []
 
     def __enter__(self):
@@ -67,6 +73,7 @@ class ScriptedServer:
             if word == "CAPABILITY":
                 say(f"* CAPABILITY {self.capabilities}")
             elif word == "AUTHENTICATE":
+                self.logins += 1
                 answer = self.login_answer
             elif word in ("SELECT", "EXAMINE"):
                 if self.garbage is not None:
@@ -75,11 +82,24 @@ class ScriptedServer:
                 say(f"* {len(self.mails)} EXISTS")
                 say(f"* OK [UIDVALIDITY {self.uidvalidity}] so")
                 say(f"* OK [UIDNEXT {max(self.mails, default=0) + 1}] so")
+            elif command.startswith("UID SEARCH") and "SINCE" in command:
+                for found in self.search_lines:
+                    say(found)
             elif command.startswith("UID SEARCH"):
                 found = self._in_set(re.search(r"UID (\S+)$", command)[1])
                 say(f'* ESEARCH (TAG "{tag}") UID' + (" ALL " + ",".join(map(str, found)) if found else ""))
             elif command.startswith("UID FETCH"):
                 answer = self._fetch(say, *re.match(r"UID FETCH (\S+) \((.*)\)$", command).groups())
+            elif command.startswith("UID STORE"):
+                answer = self.store_answer
+            elif word == "IDLE" and self.idle == "refuse":
+                answer = "NO not today"
+            elif word == "IDLE" and self.idle == "drop":
+                return
+            elif word == "IDLE":
+                say("+ idling")
+                if self.idle != "end":
+                    handler.rfile.readline()
             elif word == "LOGOUT":
                 return
             say(f"{tag} {answer}")
@@ -94,6 +114,8 @@ class ScriptedServer:
 
     def _fetch(self, say, text, attributes):
         uids = self._in_set(text)
+        if "RFC822.SIZE" in attributes:
+            say(b"".join(b"* %d FETCH (RFC822.SIZE 9 UID %d)\r\n" % (uid, uid) for uid in range(self.flood + 9, 9, -1)))
         for uid in reversed(uids) if self.reverse else uids:
             raw = self.mails[uid]
             date = '"01-Jan-2030 00:00:00 +0000"'
@@ -102,7 +124,8 @@ class ScriptedServer:
                 continue
             if uid in self.refuse:
                 return f"NO {self.refuse[uid]}"
-            if uid in self.hide:
+            if uid in self.hide or uid in self.hide_once:
+                self.hide_once.discard(uid)
                 continue
             body = raw if "BODY.PEEK[]" in attributes else raw.split(b"\r\n\r\n")[0] + b"\r\n\r\n"
             name = "BODY[]" if "BODY.PEEK[]" in attributes else "BODY[HEADER]"

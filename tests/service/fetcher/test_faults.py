@@ -136,3 +136,18 @@ def test_no_uidvalidity_is_refused(fetching, server, box):
     fetching.add(box)
     fetching.start("fetcher")
     wait_state(fetching, box, "backing_off", "no UIDVALIDITY")
+
+
+def test_a_uidvalidity_that_comes_back_stalls_nobody(fetching, server, box):
+    """What the ledger has already is left out, and the database connection that met it goes on."""
+    fetching.add(box)
+    fetching.start("fetcher")
+    ledger(fetching, 3)
+    server.uidvalidity = 8
+    fetching.set(box, "--poll", "61")
+    ledger(fetching, 6)
+    server.uidvalidity = 7
+    server.mails[4] = mail(4)
+    fetching.set(box, "--poll", "62")
+    rows = fetching.wait_rows("SELECT uid, state FROM intake WHERE uidvalidity = 7 ORDER BY uid", count=4)
+    assert [(r["uid"], r["state"]) for r in rows] == [(n, "received") for n in (1, 2, 3, 4)]
