@@ -112,6 +112,8 @@ static void connect_now(struct mailbox_session *session)
 	imap_tls_parse(run->mailbox.tls, &target.tls);
 	session->uidvalidity = session->uidnext = 0;
 	session->exists = 0;
+	session->without_idle = session->has_delivered = false;
+	session->wait_ms = session->noop_at_ms = 0;
 	struct imap_sink sink = session_sink;
 	sink.self = session;
 	session->imap = imap_open(fetcher->hub, &target, &handler, &sink, UINT64_C(1) << 40, session);
@@ -282,7 +284,6 @@ void session_well(struct mailbox_session *session)
 
 void session_synced(struct mailbox_session *session)
 {
-	session->refused_uid = 0;
 	session_rest(session);
 	if (session->run->mailbox.after_seen)
 		server_action_later(session);

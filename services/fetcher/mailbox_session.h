@@ -34,6 +34,7 @@ enum session_command {
 	COMMAND_LIST,
 	COMMAND_IDLE,
 	COMMAND_STORE,
+	COMMAND_NOOP,
 	COMMAND_FETCH
 };
 
@@ -41,7 +42,7 @@ struct flight {
 	struct intake_batch *batch;
 	int serial;
 	unsigned commands;     /* that are not answered yet */
-	bool is_complete;
+	bool is_complete, has_refused;
 	struct flight *next;
 };
 
@@ -55,6 +56,9 @@ struct mailbox_session {
 	struct loop_timer timer; /* back-off, safety sync, credit: whatever the state waits for */
 	struct loop_timer actions_timer;
 	char *no_password;       /* why there is none; NULL: there is one */
+	int64_t well_since_ms;
+	int64_t idle_since_ms;
+	bool without_idle;       /* over this connection: the server offers IDLE and does not keep to it */
 
 	/* what SELECT said */
 	int64_t uidvalidity, uidnext;
@@ -83,9 +87,12 @@ struct mailbox_session {
 	int serials;
 	char *body;              /* the literal that is being received */
 	size_t body_len;
-	bool body_is_nil, body_dropped;
-	uint32_t refused_uid;
-	unsigned refusals;
+	bool body_is_nil, body_dropped, body_unforeseen;
+	bool sizes_lie;          /* then mails are asked for one by one */
+	bool has_delivered;      /* a mail, over this connection */
+	unsigned refusals;       /* visits in which mails were refused, since something was stored */
+	int64_t wait_ms;         /* between two looks for credit; 0: not waiting */
+	int64_t noop_at_ms;
 
 	/* database */
 	struct db_job open_job, cursor_job, store_job, known_job, waiting_job, actions_job;

@@ -131,6 +131,12 @@ void session_fetch_mail(struct mailbox_session *session, const struct imap_fetch
 				/* Larger than the server had said: its header is asked for alone. */
 				entry->item.kind = FETCH_HEADER;
 				entry->item.size = session->run->mailbox.size_limit + 1;
+				entry->retried = false;
+				return;
+			}
+			if (session->body_unforeseen) {
+				session->sizes_lie = true;
+				session_trouble(session, TROUBLE_PROTOCOL, STR("its mails are larger than it had said"));
 				return;
 			}
 			take_body(session, &entry->bytes, &entry->len);
@@ -138,6 +144,7 @@ void session_fetch_mail(struct mailbox_session *session, const struct imap_fetch
 				entry->bytes = xcalloc(1, 1); /* an empty mail is one too */
 			entry->sum = sha256_of(str_span(entry->bytes, entry->len));
 			entry->arrived = true;
+			session->has_delivered = true;
 			return;
 		}
 	}
@@ -165,8 +172,9 @@ void session_fetch_answered(struct mailbox_session *session, int serial, const s
 	session_sync_step(session);
 }
 
-/* What was listed and did not come is asked for alone, once. If the server then says OK without it, it is gone; if it
- * refuses, we come back later, and after three refusals of one UID go on without it. */
+/* What was listed and did not come is asked for alone, once. If the server then says OK without it, it is gone. If it
+ * refuses, we come back later; after three such visits we go on without it, but only on a connection that does deliver
+ * other mail: else it is the server that is ill, and nothing may be given up. */
 static bool retry_missing(struct mailbox_session *session, struct flight *flight, const struct imap_reply *reply)
 {
 	for (size_t i = 0; i < flight->batch->count; i++) {
@@ -181,8 +189,8 @@ static bool retry_missing(struct mailbox_session *session, struct flight *flight
 			return true;
 		}
 		if (reply->kind != IMAP_OK) {
-			session->refusals = session->refused_uid == entry->item.uid ? session->refusals + 1 : 1;
-			session->refused_uid = entry->item.uid;
+			session->refusals += !flight->has_refused;
+			flight->has_refused = true;
 			if (session->refusals < REFUSALS_MAX) {
 				session_trouble(session, TROUBLE_REFUSED_COMMAND, reply->text);
 				return true;
@@ -197,6 +205,10 @@ static bool retry_missing(struct mailbox_session *session, struct flight *flight
 		buf_done(&reason);
 		entry->item.kind = FETCH_GONE;
 		entry->arrived = true;
+	}
+	if (flight->has_refused && !session->has_delivered) {
+		session_trouble(session, TROUBLE_REFUSED_COMMAND, reply->text);
+		return true;
 	}
 	return false;
 }
@@ -276,6 +288,8 @@ static void stored(struct db_job *job, const struct err *err, const char *sqlsta
 		return;
 	}
 	drop_flight(session);
+	session->health.failures = 0; /* whatever went wrong before: it goes on */
+	session->refusals = 0;
 	if (session->state == SESSION_CLOSED)
 		mailbox_run_free_if_done(session->run);
 	else if (session->state != SESSION_SYNCING)

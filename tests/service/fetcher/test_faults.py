@@ -151,3 +151,29 @@ def test_a_uidvalidity_that_comes_back_stalls_nobody(fetching, server, box):
     fetching.set(box, "--poll", "62")
     rows = fetching.wait_rows("SELECT uid, state FROM intake WHERE uidvalidity = 7 ORDER BY uid", count=4)
     assert [(r["uid"], r["state"]) for r in rows] == [(n, "received") for n in (1, 2, 3, 4)]
+
+
+def test_two_refused_mails_of_a_batch_are_both_left_out(fetching, server, box):
+    server.refuse = {1: "cannot", 2: "cannot"}
+    fetching.add(box)
+    fetching.start("fetcher")
+    assert ledger(fetching, 3) == [(1, "gone"), (2, "gone"), (3, "received")]
+
+
+def test_nothing_is_given_up_while_the_server_refuses_everything(fetching, server, box):
+    server.refuse = {n: "[UNAVAILABLE] Temporary System Error" for n in (1, 2, 3)}
+    fetching.add(box)
+    fetching.start("fetcher")
+    wait_until(lambda: sum(c.startswith("UID FETCH 1 ") for c in server.commands) >= 6, what="six visits")
+    assert fetching.rows(LEDGER) == []
+    server.refuse = {}
+    assert ledger(fetching, 3) == [(n, "received") for n in (1, 2, 3)]
+
+
+def test_a_mail_that_comes_late_and_too_large_is_quarantined(fetching, server, box):
+    server.mails[2] = mail(2, size=200000)
+    server.sizes[2] = 100
+    server.hide_once.add(2)
+    fetching.add(box, "--size-limit", "10000")
+    fetching.start("fetcher")
+    assert ledger(fetching, 3) == [(1, "received"), (2, "quarantined"), (3, "received")]
