@@ -206,6 +206,7 @@ static void on_done(void *self, int kind, const struct imap_reply *reply)
 		return;
 	switch (kind) {
 	case COMMAND_CAPABILITY:
+	case COMMAND_NOOP:
 		break;
 	case COMMAND_SELECT:
 		if (reply->kind == IMAP_OK)

@@ -13,7 +13,8 @@
 
 #define FLIGHTS_MAX 2
 #define SMALL_BATCH (64 * 1024) /* needs no leave: one slow giant must not keep small mails waiting */
-#define COUNT_AGAIN_MS 100
+#define WAIT_FIRST_MS 100 /* before it is looked again whether there is leave to fetch, growing to */
+#define WAIT_MOST_MS 2000
 #define REFUSALS_MAX 3
 
 static struct metric intake_total = METRIC_COUNTER("mailcase_fetcher_mails_total", "ledger rows written", "state");
@@ -21,6 +22,7 @@ static struct metric intake_bytes = METRIC_COUNTER("mailcase_fetcher_bytes_total
 static struct metric store_time = METRIC_HISTOGRAM("mailcase_fetcher_store_seconds", "from fetched to durable", NULL);
 
 static bool ask_for_batch(struct mailbox_session *session);
+static void wait_for_leave(struct mailbox_session *session);
 static void send_fetch(struct mailbox_session *session, struct flight *flight, struct str set, enum fetch_kind kind);
 static bool retry_missing(struct mailbox_session *session, struct flight *flight, const struct imap_reply *reply);
 static void store_next(struct mailbox_session *session);
@@ -61,15 +63,16 @@ static bool ask_for_batch(struct mailbox_session *session)
 		if (!session->waiting_job.is_busy && run->in_flight == 0)
 			db_jobs_add(fetcher->jobs, &session->waiting_job);
 		else if (!session->flights && !session->waiting_job.is_busy)
-			loop_timer_at(fetcher->loop, &session->timer, clock_mono_ms() + COUNT_AGAIN_MS);
+			wait_for_leave(session);
 		return false;
 	}
 	if (bytes > SMALL_BATCH && fetcher->bytes_in_flight > 0 &&
 	    fetcher->bytes_in_flight + bytes > fetcher->conf->fetch_bytes) {
 		if (!session->flights)
-			loop_timer_at(fetcher->loop, &session->timer, clock_mono_ms() + COUNT_AGAIN_MS);
+			wait_for_leave(session);
 		return false;
 	}
+	session->wait_ms = session->noop_at_ms = 0;
 	struct flight *flight = xcalloc(1, sizeof *flight);
 	struct buf set;
 	flight->batch = intake_batch_new(session->items, session->known, count);
@@ -96,6 +99,23 @@ static bool ask_for_batch(struct mailbox_session *session)
 	memmove(session->known, session->known + count, session->item_count * sizeof *session->known);
 	memmove(session->header_ids, session->header_ids + count, session->item_count * sizeof *session->header_ids);
 	return true;
+}
+
+/* Credit or memory is used up: look again, soon at first. A server would end a session that says nothing for half an
+ * hour, and a peer that is gone would not be noticed. */
+static void wait_for_leave(struct mailbox_session *session)
+{
+	const struct fetcher *fetcher = session->run->fetcher;
+	int64_t now_ms = clock_mono_ms();
+
+	session->wait_ms = session->wait_ms == 0 ? WAIT_FIRST_MS : session->wait_ms * 2;
+	if (session->wait_ms > WAIT_MOST_MS)
+		session->wait_ms = WAIT_MOST_MS;
+	if (session->noop_at_ms != 0 && now_ms >= session->noop_at_ms)
+		imap_command(session->imap, COMMAND_NOOP, STR("NOOP"));
+	if (session->noop_at_ms <= now_ms)
+		session->noop_at_ms = now_ms + fetcher->conf->safety_sync_s * 1000;
+	loop_timer_at(fetcher->loop, &session->timer, now_ms + session->wait_ms);
 }
 
 static void send_fetch(struct mailbox_session *session, struct flight *flight, struct str set, enum fetch_kind kind)
@@ -330,7 +350,7 @@ static void waiting_counted(struct db_job *job, const struct err *err, const cha
 	else if (session->state == SESSION_SYNCING && mailbox_run_credit(run) > 0)
 		session_sync_step(session);
 	else if (session->state == SESSION_SYNCING)
-		loop_timer_at(run->fetcher->loop, &session->timer, clock_mono_ms() + COUNT_AGAIN_MS);
+		wait_for_leave(session);
 }
 
 static void drop_flight(struct mailbox_session *session)

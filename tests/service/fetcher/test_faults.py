@@ -177,3 +177,13 @@ def test_a_mail_that_comes_late_and_too_large_is_quarantined(fetching, server, b
     fetching.add(box, "--size-limit", "10000")
     fetching.start("fetcher")
     assert ledger(fetching, 3) == [(1, "received"), (2, "quarantined"), (3, "received")]
+
+
+def test_the_connection_is_kept_while_credit_is_used_up(fetching, server, box):
+    fetching.settings["MAILCASE_SAFETY_SYNC_S"] = "1"
+    fetching.add(box, "--credit", "1")
+    fetching.start("fetcher")
+    wait_until(lambda: server.commands.count("NOOP") >= 2, what="two NOOPs")
+    fetching.rows("UPDATE intake SET state = 'case' RETURNING 1")
+    assert len(ledger(fetching, 2)) == 2
+    assert server.logins == 1
