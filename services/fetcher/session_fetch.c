@@ -16,6 +16,8 @@
 #define WAIT_FIRST_MS 100 /* before it is looked again whether there is leave to fetch, growing to */
 #define WAIT_MOST_MS 2000
 #define REFUSALS_MAX 3
+/* A session may hold so much more than its listings had said; then sizes are not believed any more. */
+#define LIES_MAX FETCH_BATCH_BYTES
 
 static struct metric intake_total = METRIC_COUNTER("mailcase_fetcher_mails_total", "ledger rows written", "state");
 static struct metric intake_bytes = METRIC_COUNTER("mailcase_fetcher_bytes_total", "bytes of mail stored", NULL);
@@ -55,7 +57,8 @@ static bool ask_for_batch(struct mailbox_session *session)
 {
 	struct mailbox_run *run = session->run;
 	struct fetcher *fetcher = run->fetcher;
-	struct fetch_limits limits = { FETCH_BATCH_MAILS, FETCH_BATCH_BYTES, mailbox_run_credit(run) };
+	size_t mails = session->sizes_lie ? 1 : FETCH_BATCH_MAILS;
+	struct fetch_limits limits = { mails, FETCH_BATCH_BYTES, mailbox_run_credit(run) };
 	int64_t bytes;
 	size_t count = fetch_batch(session->items, session->item_count, &limits, &bytes);
 
@@ -395,6 +398,19 @@ void session_body_drop(struct mailbox_session *session)
 	session->body_len = 0;
 }
 
+/* Would a body of this size bring what is held in memory far above what was planned? */
+static bool holds_unforeseen(const struct mailbox_session *session, uint64_t size)
+{
+	uint64_t planned = (uint64_t)session->run->mailbox.size_limit + LIES_MAX, held = size;
+
+	for (const struct flight *flight = session->flights; flight; flight = flight->next) {
+		planned += (uint64_t)flight->batch->bytes;
+		for (size_t i = 0; i < flight->batch->count; i++)
+			held += flight->batch->entries[i].len;
+	}
+	return held > planned;
+}
+
 static bool body_begins(void *self, uint64_t size, bool is_nil)
 {
 	struct mailbox_session *session = self;
@@ -403,7 +419,8 @@ static bool body_begins(void *self, uint64_t size, bool is_nil)
 	session_body_drop(session);
 	session->body_is_nil = is_nil;
 	session->body_dropped = size > most;
-	if (session->body_dropped || size == 0)
+	session->body_unforeseen = !session->sizes_lie && holds_unforeseen(session, size);
+	if (session->body_dropped || session->body_unforeseen || size == 0)
 		return false;
 	session->body = xmalloc((size_t)size);
 	return true;

@@ -12,6 +12,10 @@
 
 /* More than so many new mails are searched first, and listed in windows of so many. */
 #define LIST_DIRECTLY 1000
+/* Of a listing that is longer all the same the lowest UIDs are kept, and the rest is listed again after them. */
+#define LIST_MAX 5000
+/* A longer Message-ID is not looked up: strangers choose its length. */
+#define ID_MAX 998
 
 static void list_more(struct mailbox_session *session);
 static void take_listed(struct mailbox_session *session, const struct imap_fetch *fetch);
@@ -120,6 +124,14 @@ static void take_listed(struct mailbox_session *session, const struct imap_fetch
 		at--;
 	if (at > session->known_checked && session->items[at - 1].uid == fetch->uid)
 		return;
+	if (session->item_count >= LIST_MAX) {
+		if (!session->is_dirty)
+			session->dirty_since_us = clock_wall_us();
+		session->is_dirty = true;
+		if (at == session->item_count)
+			return;
+		free(session->header_ids[--session->item_count]);
+	}
 	memmove(session->items + at + 1, session->items + at, (session->item_count - at) * sizeof *session->items);
 	memmove(session->header_ids + at + 1, session->header_ids + at,
 	        (session->item_count - at) * sizeof *session->header_ids);
@@ -132,7 +144,7 @@ static void take_listed(struct mailbox_session *session, const struct imap_fetch
 	session->item_count++;
 	if (fetch->bodies > 0 && session->body_len > 0) {
 		struct str id = fetch_message_id(str_span(session->body, session->body_len));
-		if (id.len > 0 && str_is_text(id)) {
+		if (id.len > 0 && id.len <= ID_MAX && str_is_text(id)) {
 			session->header_ids[at] = xcalloc(1, id.len + 1);
 			memcpy(session->header_ids[at], id.at, id.len);
 		}

@@ -187,3 +187,25 @@ def test_the_connection_is_kept_while_credit_is_used_up(fetching, server, box):
     fetching.rows("UPDATE intake SET state = 'case' RETURNING 1")
     assert len(ledger(fetching, 2)) == 2
     assert server.logins == 1
+
+
+def test_sizes_that_are_all_lies_do_not_fill_the_memory(fetching, server, box):
+    server.mails = {n: mail(n, size=200000) for n in range(1, 61)}
+    server.sizes = {n: 1 for n in server.mails}
+    fetching.add(box, "--size-limit", "300000")
+    fetcher = fetching.start("fetcher")
+    assert {state for _, state in ledger(fetching, 60)} == {"received"}
+    assert fetcher.logs("mailbox.trouble")
+
+
+def test_an_endless_listing_does_not_delay_another(fetching, server, box):
+    server.flood = 60000
+    server.capabilities = "IMAP4rev1 AUTH=PLAIN SASL-IR"
+    with ScriptedServer({1: mail(1)}) as calm:
+        fetching.add(box)
+        other = SimpleNamespace(address="calm@demo.example", password="x", servers=SimpleNamespace(port={"imap": calm.port}))
+        fetching.start("fetcher")
+        wait_until(lambda: any("RFC822.SIZE" in c for c in server.commands), what="the listing asked for")
+        fetching.add(other)
+        fetching.wait_rows("SELECT 1 FROM intake i JOIN mailbox m ON m.id = i.mailbox_id WHERE m.address LIKE 'calm%'",
+                           seconds=5)
