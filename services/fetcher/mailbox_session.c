@@ -268,6 +268,7 @@ void session_trouble(struct mailbox_session *session, enum trouble_cause cause, 
 	imap_close(session->imap);
 	session->imap = NULL;
 	session_sync_drop(session);
+	server_action_drop(session);
 	session->state = SESSION_BACKING_OFF;
 	loop_timer_stop(session->run->fetcher->loop, &session->actions_timer);
 	loop_timer_at(session->run->fetcher->loop, &session->timer, clock_mono_ms() + wait_ms);

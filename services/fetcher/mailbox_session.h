@@ -103,6 +103,7 @@ struct mailbox_session {
 	/* actions on the server */
 	int64_t *action_uids;
 	size_t action_count;
+	bool actions_refused;
 };
 
 struct mailbox_session *mailbox_session_new(struct mailbox_run *run, const struct mailbox_folder *row,
@@ -155,5 +156,7 @@ void server_action_init(struct mailbox_session *session);
 void server_action_look(struct mailbox_session *session);
 void server_action_later(struct mailbox_session *session);
 void server_action_done(struct mailbox_session *session, const struct imap_reply *reply);
+/* The connection is gone: whatever was asked and not answered is asked again. */
+void server_action_drop(struct mailbox_session *session);
 
 #endif

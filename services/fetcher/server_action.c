@@ -12,7 +12,7 @@
 
 #include "base/banned.h"
 
-#define ACTIONS_MAX 500
+#define ACTIONS_MAX 100 /* in one command: its line stays near 1,000 bytes */
 
 static struct metric actions_total = METRIC_COUNTER("mailcase_fetcher_actions_total", "actions on the server", "outcome");
 
@@ -23,6 +23,12 @@ static const char due_sql[] =
 
 static const char done_sql[] =
 	"UPDATE server_action SET state = 'done', done_at = clock_timestamp(), attempts = attempts + 1"
+	" WHERE folder_id = $1 AND uidvalidity = $2 AND action = 'seen' AND uid = ANY($3) AND state = 'due'";
+
+/* A folder that may only be read refuses for ever: less and less often, and intake does not suffer. */
+static const char refused_sql[] =
+	"UPDATE server_action SET attempts = attempts + 1,"
+	" due_at = clock_timestamp() + interval '1 minute' * power(2, least(attempts, 10))"
 	" WHERE folder_id = $1 AND uidvalidity = $2 AND action = 'seen' AND uid = ANY($3) AND state = 'due'";
 
 static int build(struct db_job *job, struct db *db, struct arena *arena, struct err *err);
@@ -66,7 +72,7 @@ static int build(struct db_job *job, struct db *db, struct arena *arena, struct 
 		db_arg_uuid(&args, session->row->id.id);
 		db_arg_int(&args, session->uidvalidity);
 		db_arg_ints(&args, session->action_uids, session->action_count);
-		if (db_queue(db, done_sql, &args, NULL, err) < 0)
+		if (db_queue(db, session->actions_refused ? refused_sql : done_sql, &args, NULL, err) < 0)
 			return -1;
 	}
 	db_args_init(&args, arena);
@@ -112,6 +118,7 @@ static void built(struct db_job *job, const struct err *err, const char *sqlstat
 	free(session->action_uids);
 	session->action_uids = NULL;
 	session->action_count = 0;
+	session->actions_refused = false;
 	if (session->state == SESSION_CLOSED) {
 		mailbox_run_free_if_done(session->run);
 	} else if (err) {
@@ -132,11 +139,25 @@ void server_action_done(struct mailbox_session *session, const struct imap_reply
 	bool ok = reply->kind == IMAP_OK;
 
 	metric_add(metric_label(&actions_total, ok ? "done" : "refused"), (int64_t)session->action_count);
-	if (!ok) {
-		session_trouble(session, TROUBLE_REFUSED_COMMAND, reply->text);
+	enum trouble_cause cause = mailbox_trouble_of(TROUBLE_REFUSED_COMMAND, reply->text).cause;
+	if (!ok && cause != TROUBLE_REFUSED_COMMAND) {
+		session_trouble(session, cause, reply->text);
 		return;
 	}
+	session->actions_refused = !ok;
+	if (!ok)
+		log_warn("mailbox.actions_refused", LOG_UUID("mailbox", session->run->mailbox.id.id),
+		         LOG_UUID("folder", session->row->id.id), LOG_INT("mails", session->action_count), LOG_END);
 	db_jobs_add(session->run->fetcher->jobs, &session->actions_job);
 	if (session->state == SESSION_RESTING)
 		session_rest(session);
+}
+
+void server_action_drop(struct mailbox_session *session)
+{
+	if (session->actions_job.is_busy) /* it is being recorded */
+		return;
+	free(session->action_uids);
+	session->action_uids = NULL;
+	session->action_count = 0;
 }

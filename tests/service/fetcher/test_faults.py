@@ -179,6 +179,39 @@ def test_a_mail_that_comes_late_and_too_large_is_quarantined(fetching, server, b
     assert ledger(fetching, 3) == [(1, "received"), (2, "quarantined"), (3, "received")]
 
 
+def test_a_mark_without_an_answer_is_made_again(fetching, server, box):
+    server.deaf_to = "STORE"
+    fetching.settings["MAILCASE_SILENCE_MS"] = "300"
+    fetching.add(box, "--after", "seen", "--poll", "1")
+    fetching.start("fetcher")
+    wait_state(fetching, box, "backing_off", "does not answer")
+    server.deaf_to = None
+    wait_until(lambda: fetching.rows("SELECT DISTINCT state FROM server_action") == [{"state": "done"}], what="actions done")
+
+
+def test_a_refused_mark_waits_and_intake_goes_on(fetching, server, box):
+    server.store_answer = "NO [READ-ONLY] not here"
+    fetching.add(box, "--after", "seen", "--poll", "1")
+    fetching.start("fetcher")
+    wait_until(lambda: fetching.value("SELECT min(attempts) FROM server_action") == 1, what="one attempt")
+    server.mails[4] = mail(4)
+    assert len(ledger(fetching, 4)) == 4
+    assert server.logins == 1
+    assert fetching.value("SELECT min(due_at) - now() > interval '30 seconds' FROM server_action WHERE uid < 4")
+
+
+def test_a_uidvalidity_that_changes_voids_the_marks(fetching, server, box):
+    fetching.settings["MAILCASE_ACTION_DELAY_S"] = "3600"
+    fetching.add(box, "--after", "seen")
+    fetching.start("fetcher")
+    ledger(fetching, 3)
+    server.uidvalidity = 8
+    fetching.set(box, "--poll", "61")
+    ledger(fetching, 6)
+    rows = fetching.rows("SELECT uidvalidity, state, count(*) AS n FROM server_action GROUP BY 1, 2 ORDER BY 1")
+    assert [tuple(r.values()) for r in rows] == [(7, "void", 3), (8, "due", 3)]
+
+
 def test_the_connection_is_kept_while_credit_is_used_up(fetching, server, box):
     fetching.settings["MAILCASE_SAFETY_SYNC_S"] = "1"
     fetching.add(box, "--credit", "1")
