@@ -6,7 +6,8 @@
 static const char mailboxes_sql[] =
 	"SELECT m.id, m.tenant_id, m.address, m.host, m.port, m.tls, m.ca_file, m.insecure, m.username, c.sealed,"
 	" m.after_intake = 'seen', m.poll_s, m.size_limit, m.credit, m.start_from, m.start_date, m.added_at, m.changed_at,"
-	" m.is_loud, m.is_active, s.state, s.reason, s.version, s.failures"
+	" m.is_loud, m.is_active, s.state, s.reason, s.version, s.failures, s.last_error_at,"
+	" s.next_try_at"
 	" FROM mailbox m LEFT JOIN credential c ON c.id = m.credential_id LEFT JOIN mailbox_state s ON s.mailbox_id = m.id"
 	" WHERE m.id = ANY($1) ORDER BY m.id";
 
@@ -68,6 +69,7 @@ void mailbox_decode(struct arena *arena, const struct db_result *mailboxes, cons
 			.is_loud = db_bool(mailboxes, row, 18), .is_active = db_bool(mailboxes, row, 19),
 			.state = text(arena, mailboxes, row, 20), .reason = text(arena, mailboxes, row, 21),
 			.state_version = db_int(mailboxes, row, 22), .failures = db_int(mailboxes, row, 23),
+			.last_error_at_us = db_time(mailboxes, row, 24), .next_try_at_us = db_time(mailboxes, row, 25),
 		};
 		/* Both lists are sorted by the mailbox. */
 		while (f < folder_count && uuid_cmp(every[f].mailbox.id, all[i].id.id) < 0)

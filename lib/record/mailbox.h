@@ -32,7 +32,7 @@ struct mailbox {
 	size_t folder_count;
 	/* mailbox_state, where there is a row */
 	struct str state, reason;
-	int64_t state_version, failures;
+	int64_t state_version, failures, last_error_at_us, next_try_at_us;
 };
 
 /* Queue the statements that read these mailboxes; after the flush, mailbox_decode() makes structs of the results, whose

@@ -390,8 +390,10 @@ static void taken(struct db_job *job, const struct err *err, const char *sqlstat
 				               .epoch = db_int(roll->taken, row, 1),
 				               .expires_mono_ms = roll->asked_ms + roll->fetcher->conf->lease_ms };
 			struct mailbox_run **link = find_run(roll, id);
-			if (*link)
+			if (*link) {
+				mailboxes[i].next_try_at_us = 0; /* whatever the old settings led to */
 				drop(roll, link, "settings changed");
+			}
 			struct mailbox_run *run = mailbox_run_new(roll->fetcher, &mailboxes[i], &lease);
 			run->next = roll->runs;
 			roll->runs = run;

@@ -67,6 +67,9 @@ struct mailbox_run *mailbox_run_new(struct fetcher *fetcher, const struct mailbo
 	snprintf(run->told.reason, sizeof run->told.reason, "%.*s", STR_ARG(mailbox->reason));
 	run->told.remedy = run->told.cause = "";
 	run->wanted = run->told;
+	/* A login that was refused is not tried sooner because another process reads the mailbox now. */
+	if (run->told.state == MAILBOX_AUTH_FAILED && mailbox->changed_at_us <= mailbox->last_error_at_us)
+		run->refused_until_us = mailbox->next_try_at_us;
 	run->sessions = xcalloc(mailbox->folder_count + 1, sizeof(struct mailbox_session *));
 	bool has_password = open_password(run, &err) == 0;
 	if (mailbox->insecure)

@@ -43,6 +43,9 @@ struct mailbox_run {
 	const char *host, *ca_file, *username;
 	struct mailbox_session **sessions;
 	size_t session_count;
+	struct mailbox_session *logging_in; /* whether the password is taken, one session finds out */
+	bool login_works;
+	int64_t refused_until_us; /* what the row says of an earlier login; 0: nothing */
 	int64_t waiting;   /* mails of the mailbox that are not terminal, when last counted */
 	int64_t in_flight; /* mails that were asked for and are not stored yet */
 	struct db_job state_job;

@@ -12,10 +12,17 @@
 
 /* Servers end a session after 30 minutes of silence. */
 #define POLL_MOST_S 1500
+/* An IDLE that the server ends sooner is none. */
+#define IDLE_LEAST_MS 10000
+/* Only a connection that was well for so long makes the failures before it forgotten. */
+#define WELL_MS 60000
+/* While one folder tries whether the server takes the password, the others wait. */
+#define LOGIN_TURN_MS 100
 
 static struct metric logins = METRIC_COUNTER("mailcase_fetcher_logins_total", "attempts to open a mailbox", "outcome");
 
 static void connect_now(struct mailbox_session *session);
+static void login_failed(struct mailbox_session *session, int64_t wait_ms);
 static void on_timer(struct loop_timer *timer);
 static void on_ready(void *self);
 static void on_reply(void *self, const struct imap_reply *reply);
@@ -40,8 +47,13 @@ struct mailbox_session *mailbox_session_new(struct mailbox_run *run, const struc
 	session->state = SESSION_BACKING_OFF;
 	uint32_t random;
 	random_bytes(&random, sizeof random);
-	loop_timer_at(run->fetcher->loop, &session->timer,
-	              clock_mono_ms() + (int64_t)(random % (run->fetcher->start_spread_ms + 1u)));
+	int64_t wait_ms = (int64_t)(random % (run->fetcher->start_spread_ms + 1u));
+	int64_t refused_ms = (run->refused_until_us - clock_wall_us()) / 1000;
+	if (refused_ms > 0) {
+		session->health.failures = run->mailbox.failures;
+		wait_ms += refused_ms < run->fetcher->conf->wait_most_ms ? refused_ms : run->fetcher->conf->wait_most_ms;
+	}
+	loop_timer_at(run->fetcher->loop, &session->timer, clock_mono_ms() + wait_ms);
 	return session;
 }
 
@@ -104,6 +116,11 @@ static void connect_now(struct mailbox_session *session)
 		.silence_ms = fetcher->conf->silence_ms,
 	};
 
+	if (!run->login_works && run->logging_in && run->logging_in != session) {
+		loop_timer_at(fetcher->loop, &session->timer, clock_mono_ms() + LOGIN_TURN_MS);
+		return;
+	}
+	run->logging_in = session;
 	session->state = SESSION_CONNECTING;
 	if (session->no_password) {
 		session_trouble(session, TROUBLE_NO_CREDENTIAL, str_of(session->no_password));
@@ -150,6 +167,9 @@ static void on_ready(void *self)
 	struct buf line;
 
 	metric_add(metric_label(&logins, "ok"), 1);
+	session->run->login_works = true;
+	if (session->run->logging_in == session)
+		session->run->logging_in = NULL;
 	session->state = SESSION_SELECTING;
 	arena_init(&arena);
 	buf_init(&line, 4096);
@@ -269,10 +289,32 @@ void session_trouble(struct mailbox_session *session, enum trouble_cause cause, 
 	session->imap = NULL;
 	session_sync_drop(session);
 	server_action_drop(session);
+	bool was_login = session->state == SESSION_CONNECTING;
 	session->state = SESSION_BACKING_OFF;
 	loop_timer_stop(session->run->fetcher->loop, &session->actions_timer);
 	loop_timer_at(session->run->fetcher->loop, &session->timer, clock_mono_ms() + wait_ms);
+	if (was_login)
+		login_failed(session, wait_ms);
 	mailbox_run_report(session->run);
+}
+
+/* A password that was refused is refused to every folder: to let each of them find out would lock the account. */
+static void login_failed(struct mailbox_session *session, int64_t wait_ms)
+{
+	struct mailbox_run *run = session->run;
+
+	if (run->logging_in == session)
+		run->logging_in = NULL;
+	if (session->health.trouble.state != TROUBLE_AUTH_FAILS)
+		return;
+	run->login_works = false;
+	for (size_t i = 0; i < run->session_count; i++) {
+		struct mailbox_session *other = run->sessions[i];
+		if (other == session || other->state != SESSION_BACKING_OFF)
+			continue;
+		other->health = session->health;
+		loop_timer_at(run->fetcher->loop, &other->timer, clock_mono_ms() + wait_ms);
+	}
 }
 
 void session_well(struct mailbox_session *session)

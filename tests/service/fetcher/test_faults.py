@@ -222,6 +222,37 @@ def test_the_connection_is_kept_while_credit_is_used_up(fetching, server, box):
     assert server.logins == 1
 
 
+def test_a_refused_login_is_not_repeated_for_every_folder(fetching, server, box):
+    server.login_answer = "NO [AUTHENTICATIONFAILED] no"
+    fetching.settings["MAILCASE_RETRY_MOST_MS"] = "3600000"
+    folders = [option for name in ("a", "b", "c", "d", "e") for option in ("--folder", name)]
+    fetching.add(box, *folders)
+    fetcher = fetching.start("fetcher")
+    wait_state(fetching, box, "auth_failed", "refused user name or password")
+    fetching.stop(fetcher)
+    assert server.logins == 1
+    server.login_answer = "OK done"
+    fetching.set(box, "--password-file", fetching.secret_file("right", box.password))
+    fetching.start("fetcher")
+    fetching.wait_rows("SELECT 1 FROM intake", count=15)
+    assert server.logins == 6
+
+
+def test_a_restart_does_not_repeat_a_refused_login(fetching, server, box):
+    server.login_answer = "NO [AUTHENTICATIONFAILED] no"
+    fetching.settings["MAILCASE_RETRY_MOST_MS"] = "3600000"
+    fetching.add(box)
+    fetcher = fetching.start("fetcher")
+    wait_state(fetching, box, "auth_failed")
+    fetching.stop(fetcher)
+    fetcher = fetching.start("fetcher")
+    wait_until(lambda: fetcher.logs("mailbox.taken"), what="the mailbox taken again")
+    other = SimpleNamespace(address="other@demo.example", password="x", servers=box.servers)
+    fetching.add(other)
+    wait_until(lambda: fetching.state(other)["state"] == "auth_failed", what="the other's login refused")
+    assert server.logins == 2
+
+
 def test_sizes_that_are_all_lies_do_not_fill_the_memory(fetching, server, box):
     server.mails = {n: mail(n, size=200000) for n in range(1, 61)}
     server.sizes = {n: 1 for n in server.mails}
