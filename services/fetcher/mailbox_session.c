@@ -27,6 +27,7 @@ static void on_timer(struct loop_timer *timer);
 static void on_ready(void *self);
 static void on_reply(void *self, const struct imap_reply *reply);
 static void on_done(void *self, int kind, const struct imap_reply *reply);
+static void idle_ended(struct mailbox_session *session, bool ok);
 static void on_failed(void *self, enum trouble_cause cause, struct str words);
 
 struct mailbox_session *mailbox_session_new(struct mailbox_run *run, const struct mailbox_folder *row,
@@ -238,10 +239,8 @@ static void on_done(void *self, int kind, const struct imap_reply *reply)
 		session_floor_done(session, reply);
 		break;
 	case COMMAND_IDLE:
-		if (session->state == SESSION_RESTING && reply->kind != IMAP_OK) { /* then it is asked from time to time */
-			session->health.has_idle = false;
-			session_rest(session);
-		}
+		if (session->state == SESSION_RESTING && imap_commands_waiting(session->imap) == 0)
+			idle_ended(session, reply->kind == IMAP_OK);
 		break;
 	case COMMAND_STORE:
 		server_action_done(session, reply);
@@ -249,6 +248,20 @@ static void on_done(void *self, int kind, const struct imap_reply *reply)
 	default:
 		session_sync_done(session, kind, reply);
 	}
+}
+
+/* By the server: it refused, or it ends IDLE from time to time. One that does so at once would be asked without end. */
+static void idle_ended(struct mailbox_session *session, bool ok)
+{
+	if (ok && clock_mono_ms() - session->idle_since_ms >= IDLE_LEAST_MS) {
+		session->noticed_at_us = 0;
+		session_sync(session);
+		return;
+	}
+	session->without_idle = true;
+	session->health.has_idle = false;
+	session_rest(session);
+	mailbox_run_report(session->run);
 }
 
 static void on_failed(void *self, enum trouble_cause cause, struct str words)
@@ -322,7 +335,7 @@ void session_well(struct mailbox_session *session)
 	session->health.failures = 0;
 	session->health.state = MAILBOX_OK;
 	session->health.next_try_at_us = 0;
-	session->health.has_idle = imap_capabilities(session->imap) & IMAP_CAP_IDLE;
+	session->health.has_idle = !session->without_idle && imap_capabilities(session->imap) & IMAP_CAP_IDLE;
 	mailbox_run_report(session->run);
 }
 
@@ -342,6 +355,7 @@ void session_rest(struct mailbox_session *session)
 
 	session->state = SESSION_RESTING;
 	if (session->health.has_idle) {
+		session->idle_since_ms = clock_mono_ms();
 		imap_idle(session->imap, COMMAND_IDLE);
 		wait_s = fetcher->conf->safety_sync_s;
 	}

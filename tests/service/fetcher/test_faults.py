@@ -253,6 +253,20 @@ def test_a_restart_does_not_repeat_a_refused_login(fetching, server, box):
     assert server.logins == 2
 
 
+@pytest.mark.parametrize("manners", ["refuse", "end"])
+def test_an_idle_that_does_not_last_is_no_idle(fetching, server, box, manners):
+    server.capabilities += " IDLE"
+    server.idle = manners
+    fetching.add(box, "--poll", "1")
+    fetching.start("fetcher")
+    ledger(fetching, 3)
+    server.mails[4] = mail(4)
+    assert len(ledger(fetching, 4)) == 4
+    wait_until(lambda: server.commands.count("UID FETCH 5:* (UID RFC822.SIZE INTERNALDATE)") >= 2, what="two looks")
+    assert server.commands.count("IDLE") == 1 and server.logins == 1
+    assert fetching.state(box)["has_idle"] is False
+
+
 def test_sizes_that_are_all_lies_do_not_fill_the_memory(fetching, server, box):
     server.mails = {n: mail(n, size=200000) for n in range(1, 61)}
     server.sizes = {n: 1 for n in server.mails}
