@@ -286,6 +286,8 @@ void session_trouble(struct mailbox_session *session, enum trouble_cause cause, 
 	struct str shown = str_cut_utf8(str_scrub(&arena, str_trim(words)), sizeof health->words - 1);
 	snprintf(health->words, sizeof health->words, "%.*s", STR_ARG(shown));
 	arena_done(&arena);
+	if (health->state == MAILBOX_OK && clock_mono_ms() - session->well_since_ms >= WELL_MS)
+		health->failures = 0;
 	health->failures++;
 	health->state = health->trouble.state == TROUBLE_AUTH_FAILS ? MAILBOX_AUTH_FAILED : MAILBOX_BACKING_OFF;
 	int64_t most_ms = health->trouble.wait_most_ms < conf->wait_most_ms ? health->trouble.wait_most_ms : conf->wait_most_ms;
@@ -332,7 +334,8 @@ static void login_failed(struct mailbox_session *session, int64_t wait_ms)
 
 void session_well(struct mailbox_session *session)
 {
-	session->health.failures = 0;
+	if (session->health.state != MAILBOX_OK)
+		session->well_since_ms = clock_mono_ms();
 	session->health.state = MAILBOX_OK;
 	session->health.next_try_at_us = 0;
 	session->health.has_idle = !session->without_idle && imap_capabilities(session->imap) & IMAP_CAP_IDLE;

@@ -267,6 +267,14 @@ def test_an_idle_that_does_not_last_is_no_idle(fetching, server, box, manners):
     assert fetching.state(box)["has_idle"] is False
 
 
+def test_a_server_that_hangs_up_after_every_look_is_visited_less_and_less(fetching, server, box):
+    server.capabilities += " IDLE"
+    server.idle = "drop"
+    fetching.add(box)
+    fetching.start("fetcher")
+    wait_until(lambda: fetching.state(box).get("failures", 0) >= 3, what="three failures in a row")
+
+
 def test_sizes_that_are_all_lies_do_not_fill_the_memory(fetching, server, box):
     server.mails = {n: mail(n, size=200000) for n in range(1, 61)}
     server.sizes = {n: 1 for n in server.mails}
