@@ -38,9 +38,9 @@ struct fetch_opening fetch_open(const struct fetch_cursor *cursor, int64_t uidva
 
 int64_t fetch_floor(uint32_t first_hit, int64_t uidnext)
 {
-	if (first_hit > 0)
-		return first_hit;
-	return uidnext > 0 ? uidnext : 1;
+	if (uidnext <= 0)
+		return first_hit > 0 ? first_hit : 1;
+	return first_hit > 0 && first_hit < uidnext ? first_hit : uidnext;
 }
 
 static int64_t transport_bytes(const struct fetch_item *item)

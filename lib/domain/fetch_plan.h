@@ -40,7 +40,8 @@ struct fetch_opening {
 struct fetch_opening fetch_open(const struct fetch_cursor *cursor, int64_t uidvalidity, int64_t uidnext,
                                 enum fetch_start start, int64_t start_date_us, int64_t added_at_us);
 
-/* The floor from a search's answer: its first hit, else what comes next; without UIDNEXT all, for nothing may be lost. */
+/* The floor from a search's answer: its first hit, but never above what came next when the folder was selected: a mail
+ * that was moved here meanwhile may carry an old date. Without either all, for nothing may be lost. */
 int64_t fetch_floor(uint32_t first_hit, int64_t uidnext);
 
 /* --- which mails next */

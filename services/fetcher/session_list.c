@@ -46,6 +46,7 @@ void session_sync(struct mailbox_session *session)
 	snprintf(command, sizeof command, "UID SEARCH %sUID %lld:*", has_esearch ? "RETURN (ALL) " : "",
 	         (long long)session->listed_to + 1);
 	session->is_listing = true;
+	session->range_count = 0;
 	imap_command(session->imap, COMMAND_SEARCH, str_of(command));
 }
 
@@ -97,9 +98,9 @@ void session_sync_reply(struct mailbox_session *session, const struct imap_reply
 
 static void take_found(struct mailbox_session *session, const struct imap_reply *reply)
 {
-	free(session->ranges);
-	session->ranges = xcalloc(reply->range_count + 1, sizeof *session->ranges);
-	session->range_count = 0;
+	/* Some servers tell in several lines. */
+	session->ranges = xrealloc(session->ranges,
+	                           (session->range_count + reply->range_count + 1) * sizeof *session->ranges);
 	for (size_t i = 0; i < reply->range_count; i++) {
 		struct imap_range range = reply->ranges[i];
 		if (range.last <= session->listed_to)

@@ -106,14 +106,15 @@ static void search_floor(struct mailbox_session *session)
 	arena_done(&arena);
 }
 
-/* An answer may hold the least UID, or all of them in any order. */
+/* An answer may hold the least UID, or all of them in any order and in several lines, some of them empty. */
 void session_floor_found(struct mailbox_session *session, const struct imap_reply *reply)
 {
 	uint32_t first = reply->min ? reply->min : reply->range_count > 0 ? reply->ranges[0].first : 0;
 
 	for (size_t i = 0; i < reply->range_count; i++)
 		first = reply->ranges[i].first < first ? reply->ranges[i].first : first;
-	session->floor_hit = first;
+	if (first > 0 && (session->floor_hit == 0 || first < session->floor_hit))
+		session->floor_hit = first;
 }
 
 void session_floor_done(struct mailbox_session *session, const struct imap_reply *reply)

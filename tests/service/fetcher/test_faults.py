@@ -275,6 +275,14 @@ def test_a_server_that_hangs_up_after_every_look_is_visited_less_and_less(fetchi
     wait_until(lambda: fetching.state(box).get("failures", 0) >= 3, what="three failures in a row")
 
 
+def test_a_search_that_is_told_in_two_lines(fetching, server, box):
+    server.capabilities = "IMAP4rev1 AUTH=PLAIN SASL-IR"
+    server.search_lines = ["* SEARCH 3 2", "* SEARCH"]
+    fetching.add(box, start="2024-03-01")
+    fetching.start("fetcher")
+    assert ledger(fetching, 2) == [(2, "received"), (3, "received")]
+
+
 def test_sizes_that_are_all_lies_do_not_fill_the_memory(fetching, server, box):
     server.mails = {n: mail(n, size=200000) for n in range(1, 61)}
     server.sizes = {n: 1 for n in server.mails}

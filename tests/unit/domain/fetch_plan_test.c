@@ -47,6 +47,7 @@ static void a_folder_is_opened_where_it_should_be(void **state)
 	}
 	assert_int_equal(fetch_floor(17, 42), 17);
 	assert_int_equal(fetch_floor(0, 42), 42);
+	assert_int_equal(fetch_floor(50, 42), 42); /* moved here after SELECT, with an old date, beside a new one */
 	assert_int_equal(fetch_floor(0, 0), 1);
 }
 
