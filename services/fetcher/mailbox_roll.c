@@ -166,6 +166,14 @@ static void notified(void *self)
 		next_scan(roll, 0);
 }
 
+/* The scans renew the leases: a short one needs more of them. */
+static int64_t scan_ms(const struct mailbox_roll *roll)
+{
+	int64_t renewal_ms = roll->fetcher->conf->lease_ms / 4;
+
+	return renewal_ms < SCAN_MS ? renewal_ms : SCAN_MS;
+}
+
 static void next_scan(struct mailbox_roll *roll, int64_t wait_ms)
 {
 	if (!roll->is_stopping)
@@ -218,7 +226,7 @@ static void scanned(struct db_job *job, const struct err *err, const char *sqlst
 	if (err)
 		log_warn("fetcher.scan_failed", LOG_ERR(err), LOG_END);
 	if (err || roll->is_stopping) {
-		next_scan(roll, SCAN_MS);
+		next_scan(roll, scan_ms(roll));
 		return;
 	}
 	arena_reset(&roll->arena);
@@ -230,7 +238,7 @@ static void scanned(struct db_job *job, const struct err *err, const char *sqlst
 	if (roll->take_count > 0 || roll->release_count > 0)
 		db_jobs_add(roll->jobs, &roll->take_job);
 	else
-		next_scan(roll, roll->scan_again ? 0 : SCAN_MS);
+		next_scan(roll, roll->scan_again ? 0 : scan_ms(roll));
 }
 
 static struct str id_key(const struct uuid *id)
@@ -259,7 +267,8 @@ static void look_at_leases(struct mailbox_roll *roll)
 	for (int row = 0; row < db_rows(roll->renewed); row++) {
 		struct uuid id;
 		struct mailbox_run *run = uuid_parse(db_str(roll->renewed, row, 0), &id) ? map_get(&runs, id_key(&id)) : NULL;
-		if (!run || db_int(roll->renewed, row, 1) != run->lease.epoch)
+		/* One that had lapsed by our own clock has ignored what its server said since: it begins anew. */
+		if (!run || db_int(roll->renewed, row, 1) != run->lease.epoch || !mailbox_run_holds(run))
 			continue;
 		run->is_wanted = true;
 		run->lease.expires_mono_ms = roll->asked_ms + roll->fetcher->conf->lease_ms;
@@ -268,7 +277,7 @@ static void look_at_leases(struct mailbox_roll *roll)
 		if ((*link)->is_wanted)
 			link = &(*link)->next;
 		else
-			drop(roll, link, "taken by another");
+			drop(roll, link, mailbox_run_holds(*link) ? "taken by another" : "not renewed in time");
 	}
 }
 
@@ -309,7 +318,8 @@ static void look_at_mailboxes(struct mailbox_roll *roll)
 			run->is_wanted = ++ours <= share;
 			if (run->is_wanted && run->mailbox.changed_at_us != db_time(roll->scanned, row, 1))
 				roll->take[roll->take_count++] = id; /* loaded again, and started anew */
-		} else if (!db_bool(roll->scanned, row, 3)) {
+		} else if (!db_bool(roll->scanned, row, 3) ||
+		           str_eq(db_str(roll->scanned, row, 2), str_of(roll->fetcher->service->instance))) {
 			unsigned scans = count_scans(roll, &place, id);
 			now[now_count++] = (struct wanted){ .id = id, .scans = scans };
 			bool within_share = roll->run_count + roll->take_count < share;
@@ -374,7 +384,7 @@ static void taken(struct db_job *job, const struct err *err, const char *sqlstat
 	if (err)
 		log_warn("fetcher.take_failed", LOG_ERR(err), LOG_END);
 	if (err || roll->is_stopping) {
-		next_scan(roll, SCAN_MS);
+		next_scan(roll, scan_ms(roll));
 		return;
 	}
 	mailbox_decode(&roll->arena, roll->mailboxes, roll->folders, &mailboxes, &count);
@@ -403,7 +413,7 @@ static void taken(struct db_job *job, const struct err *err, const char *sqlstat
 	}
 	metric_set(metric_label(&held, NULL), (int64_t)roll->run_count);
 	/* There may be more than one taking's worth. */
-	next_scan(roll, roll->scan_again || roll->take_count == TAKE_MAX ? 0 : SCAN_MS);
+	next_scan(roll, roll->scan_again || roll->take_count == TAKE_MAX ? 0 : scan_ms(roll));
 }
 
 static void drop(struct mailbox_roll *roll, struct mailbox_run **link, const char *why)

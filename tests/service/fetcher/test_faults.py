@@ -303,3 +303,14 @@ def test_an_endless_listing_does_not_delay_another(fetching, server, box):
         fetching.add(other)
         fetching.wait_rows("SELECT 1 FROM intake i JOIN mailbox m ON m.id = i.mailbox_id WHERE m.address LIKE 'calm%'",
                            seconds=5)
+
+
+def test_a_short_lease_is_renewed_in_time(fetching, server, box):
+    fetching.settings["MAILCASE_MAILBOX_LEASE_MS"] = "1000"
+    fetching.add(box)
+    fetcher = fetching.start("fetcher")
+    ledger(fetching, 3)
+    expires = fetching.value("SELECT expires FROM lease WHERE kind = 'mailbox'")
+    wait_until(lambda: fetching.value("SELECT expires > %s + interval '3 seconds' FROM lease WHERE kind = 'mailbox'", expires),
+               what="a lease renewed for three seconds")
+    assert not fetcher.logs("mailbox.dropped")
