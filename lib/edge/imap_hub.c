@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <openssl/evp.h>
 #include <openssl/x509_vfy.h>
 
 #include "base/clock.h"
@@ -37,6 +38,7 @@ struct busy_socket {
 static struct imap_multi *multi_with_room(struct imap_hub *hub);
 static void take_messages(struct imap_multi *multi);
 static void login_ended(struct imap *imap, CURLcode code);
+static void hide_secrets(struct imap *imap);
 static bool server_refused(const struct imap *imap);
 static enum trouble_cause cause_of(struct imap *imap, CURLcode code);
 static enum trouble_cause certificate_cause(struct imap *imap);
@@ -190,11 +192,39 @@ static void login_ended(struct imap *imap, CURLcode code)
 		return;
 	}
 	enum trouble_cause cause = cause_of(imap, code);
+	hide_secrets(imap);
 	struct str words = buf_str(&imap->words);
 	bool from_server = code == CURLE_WEIRD_SERVER_REPLY || (code == CURLE_LOGIN_DENIED && server_refused(imap));
 	if (words.len == 0 || !from_server)
 		words = str_of(imap->error[0] ? imap->error : curl_easy_strerror(code));
 	imap_fail(imap, cause, words);
+}
+
+static void hide(struct buf *words, struct str secret)
+{
+	ptrdiff_t at = -1;
+
+	while (secret.len > 0 && (at = str_find(buf_str(words), secret, (size_t)(at + 1))) >= 0)
+		memset(words->at + at, '*', secret.len);
+}
+
+/* A server may repeat what it did not understand, as it came or decoded; these words are shown. */
+static void hide_secrets(struct imap *imap)
+{
+	struct str user = str_of(imap->target.username), password = imap->target.password;
+	size_t len = user.len + password.len + 2;
+	unsigned char *plain = xcalloc(1, len), *coded = xcalloc(1, len / 3 * 4 + 5);
+
+	memcpy(plain + 1, user.at, user.len);
+	if (password.len > 0)
+		memcpy(plain + user.len + 2, password.at, password.len);
+	EVP_EncodeBlock(coded, plain, (int)len);
+	hide(&imap->words, str_of((const char *)coded));
+	hide(&imap->words, password);
+	explicit_bzero(plain, len);
+	explicit_bzero(coded, len / 3 * 4 + 5);
+	free(plain);
+	free(coded);
 }
 
 /* Where the server offers nothing that we have, libcurl gives up by itself and the last words are no refusal. */

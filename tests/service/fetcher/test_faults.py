@@ -305,6 +305,14 @@ def test_an_endless_listing_does_not_delay_another(fetching, server, box):
                            seconds=5)
 
 
+def test_what_the_server_repeats_of_the_login_is_not_shown(fetching, server, box):
+    server.login_answer = "BAD what do you mean by AHNjcmlwdGVkQGRlbW8uZXhhbXBsZQBzZWNyZXQ= or secret"
+    fetching.add(box)
+    fetching.start("fetcher")
+    row = wait_state(fetching, box, "auth_failed")
+    assert "secret" not in row["reason"] and "AHNj" not in row["reason"], row["reason"]
+
+
 def test_a_short_lease_is_renewed_in_time(fetching, server, box):
     fetching.settings["MAILCASE_MAILBOX_LEASE_MS"] = "1000"
     fetching.add(box)
