@@ -391,6 +391,8 @@ static void set_options(struct imap *imap)
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)target->login_timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, READ_SIZE);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	/* A handle that is closed while a name is looked up must not wait for the name server, and the whole loop with it. */
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROXY, "");
 	egress_install(&imap->egress, easy);
 	if (imap->handler->trace) {
