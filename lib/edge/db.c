@@ -25,6 +25,7 @@ struct db *db_open(const char *conninfo, const char *name, struct err *err)
 	struct db *db = xcalloc(1, sizeof *db);
 	db->conninfo = xstrdup(conninfo ? conninfo : "");
 	db->name = xstrdup(name);
+	db->connect_most_s = 10;
 	arena_init(&db->statement_arena);
 	map_init(&db->statements, &db->statement_arena);
 	if (db_connect(db, err) < 0) {
@@ -59,7 +60,9 @@ int db_connect(struct db *db, struct err *err)
 	const char *const keys[] = { "connect_timeout",  "keepalives_idle", "keepalives_interval", "keepalives_count",
 		                     "tcp_user_timeout", "dbname",          "client_encoding",     "application_name",
 		                     "options",          NULL };
-	const char *const values[] = { "10", "30", "10", "3", "40000", db->conninfo, "UTF8", db->name, options, NULL };
+	char most[16];
+	snprintf(most, sizeof most, "%d", db->connect_most_s);
+	const char *const values[] = { most, "30", "10", "3", "40000", db->conninfo, "UTF8", db->name, options, NULL };
 	PQfinish(db->conn);
 	db->conn = PQconnectdbParams(keys, values, 1);
 	free(options);
@@ -108,6 +111,11 @@ static int enter_pipeline(struct db *db, struct err *err)
 	if (PQsetnonblocking(db->conn, 1) != 0 || PQenterPipelineMode(db->conn) != 1)
 		return db_failed(db, NULL, err);
 	return 0;
+}
+
+void db_connect_most(struct db *db, int seconds)
+{
+	db->connect_most_s = seconds;
 }
 
 int db_recover(struct db *db, struct err *err)

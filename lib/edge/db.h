@@ -65,6 +65,9 @@ void db_arg_times_or_null(struct db_args *args, const int64_t *wall_us, size_t c
 struct db *db_open(const char *conninfo, const char *name, struct err *err);
 void db_close(struct db *db); /* accepts NULL */
 
+/* How long db_recover() may take to reach the server, 10 s unless told; libpq's least is 2. */
+void db_connect_most(struct db *db, int seconds);
+
 /* After a TEMP failure: connect again if the connection is gone; else make sure that no transaction is open. */
 int db_recover(struct db *db, struct err *err) MUST_CHECK;
 

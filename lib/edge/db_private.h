@@ -38,6 +38,7 @@ struct db {
 	char sqlstate[6];
 	char *channels[DB_CHANNELS_MAX];
 	size_t channels_len;
+	int connect_most_s;
 
 	struct arena statement_arena;
 	struct map statements; /* text -> struct db_statement */

@@ -10,6 +10,7 @@
 #include "base/banned.h"
 
 #define WORKERS_MAX 4
+#define CONNECT_MOST_S 2 /* the loop stands still while a connection is made again */
 
 struct worker {
 	struct db_jobs *jobs;
@@ -53,6 +54,7 @@ struct db_jobs *db_jobs_new(struct loop *loop, struct db **connections, size_t c
 		struct worker *worker = &jobs->workers[i];
 		worker->jobs = jobs;
 		worker->db = connections[i];
+		db_connect_most(worker->db, CONNECT_MOST_S);
 		arena_init(&worker->arena);
 		backoff_init(&worker->backoff, 50, 5000);
 		worker->watch = (struct loop_watch){ .fd = -1, .ready = ready, .self = worker };
