@@ -7,11 +7,14 @@
 
 #include "base/banned.h"
 
+/* A new row says from the start what its facts make of it. */
 static const char insert_cases[] =
-	"INSERT INTO case_file (id, tenant_id, number, version, state, subject, subject_base, queue_id, team_id, mailbox_id, "
-	"group_id, opener_message_id, root_header_id, is_quiet, opened_at, changed_at) "
-	"SELECT *, $14, $14 FROM unnest($1::uuid[], $2::uuid[], $3::int8[], $4::int8[], $5::text[], $6::text[], $7::text[], "
-	"$8::uuid[], $9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], $13::text[], $15::bool[])";
+	"INSERT INTO case_file (id, tenant_id, number, version, state, subject, subject_base, queue_id, team_id, assignee_id, "
+	"mailbox_id, group_id, opener_message_id, root_header_id, message_count, is_touched, is_quiet, opened_at, changed_at, "
+	"closed_at) "
+	"SELECT *, $18, $18, CASE WHEN u.state = 'closed' THEN $18 END FROM unnest($1::uuid[], $2::uuid[], $3::int8[], "
+	"$4::int8[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::uuid[], $10::uuid[], $11::uuid[], $12::uuid[], "
+	"$13::uuid[], $14::text[], $15::int8[], $16::bool[], $17::bool[]) AS u(id, tenant, number, version, state)";
 
 /* What the facts of a record say of the row, all changes in one statement. Only what a fact names is touched. */
 static const char update_cases[] =
@@ -127,17 +130,67 @@ int case_record_numbers(struct db *db, struct arena *arena, struct tenant_id ten
 	return 0;
 }
 
+/* What the facts of one record say of the row. */
+struct effect {
+	int64_t messages;
+	bool is_touched, has_queue, has_assignee;
+	struct uuid queue, assignee, team;
+	struct str state; /* null: as it was */
+};
+
+static struct effect effect_of(const struct case_change *change)
+{
+	struct effect effect = { 0 };
+
+	for (size_t f = 0; f < change->facts_len; f++) {
+		const struct fact *fact = &change->facts[f];
+		switch (fact->kind) {
+		case FACT_MESSAGE_ADDED:
+			effect.messages++;
+			if (change->author.kind == AUTHOR_USER && fact->message_added.direction != DIRECTION_IN)
+				effect.is_touched = true;
+			break;
+		case FACT_ASSIGNED:
+			effect.has_assignee = true;
+			effect.assignee = fact->assigned.user.id;
+			effect.team = fact->assigned.team.id;
+			break;
+		case FACT_QUEUE_CHANGED:
+			effect.has_queue = true;
+			effect.queue = fact->queue_changed.to.id;
+			break;
+		case FACT_STATE_CHANGED:
+			effect.state = str_of(case_state_name(fact->state_changed.to));
+			effect.is_touched |= change->author.kind == AUTHOR_USER;
+			break;
+		case FACT_MESSAGE_CONFIRMED:
+			effect.is_touched |= change->author.kind == AUTHOR_USER;
+			break;
+		case FACT_CASE_OPENED:
+			effect.has_queue = effect.has_assignee = true;
+			effect.queue = fact->case_opened.queue.id;
+			effect.team = fact->case_opened.team.id;
+			effect.state = str_of(case_state_name(fact->case_opened.state));
+			break;
+		default:
+			break;
+		}
+	}
+	return effect;
+}
+
 static int queue_new_cases(struct db *db, struct arena *arena, const struct case_change *changes, size_t count,
                            int64_t now_us, struct err *err)
 {
 	struct uuid *id = ARENA_ARRAY(arena, struct uuid, count), *tenant = ARENA_ARRAY(arena, struct uuid, count),
 	            *queue = ARENA_ARRAY(arena, struct uuid, count), *team = ARENA_ARRAY(arena, struct uuid, count),
-	            *mailbox = ARENA_ARRAY(arena, struct uuid, count), *group = ARENA_ARRAY(arena, struct uuid, count),
-	            *opener = ARENA_ARRAY(arena, struct uuid, count);
+	            *assignee = ARENA_ARRAY(arena, struct uuid, count), *mailbox = ARENA_ARRAY(arena, struct uuid, count),
+	            *group = ARENA_ARRAY(arena, struct uuid, count), *opener = ARENA_ARRAY(arena, struct uuid, count);
 	struct str *state = ARENA_ARRAY(arena, struct str, count), *subject = ARENA_ARRAY(arena, struct str, count),
 	           *base = ARENA_ARRAY(arena, struct str, count), *root = ARENA_ARRAY(arena, struct str, count);
-	int64_t *number = ARENA_ARRAY(arena, int64_t, count), *version = ARENA_ARRAY(arena, int64_t, count);
-	bool *is_quiet = ARENA_ARRAY(arena, bool, count);
+	int64_t *number = ARENA_ARRAY(arena, int64_t, count), *version = ARENA_ARRAY(arena, int64_t, count),
+	        *messages = ARENA_ARRAY(arena, int64_t, count);
+	bool *is_quiet = ARENA_ARRAY(arena, bool, count), *is_touched = ARENA_ARRAY(arena, bool, count);
 	size_t n = 0;
 
 	for (size_t i = 0; i < count; i++) {
@@ -145,19 +198,23 @@ static int queue_new_cases(struct db *db, struct arena *arena, const struct case
 		const struct fact *opened = opening_fact(change);
 		if (!opened)
 			continue;
+		struct effect effect = effect_of(change);
 		id[n] = change->case_id.id;
 		tenant[n] = change->tenant.id;
 		number[n] = change->number;
-		version[n] = change->old_version;
-		state[n] = str_of(case_state_name(opened->case_opened.state));
+		version[n] = change->old_version + 1;
+		state[n] = effect.state;
 		subject[n] = change->opening->subject;
 		base[n] = change->opening->subject_base;
-		queue[n] = opened->case_opened.queue.id;
-		team[n] = opened->case_opened.team.id;
+		queue[n] = effect.queue;
+		team[n] = effect.team;
+		assignee[n] = effect.assignee;
 		mailbox[n] = opened->case_opened.mailbox.id;
 		group[n] = change->opening->group.id;
 		opener[n] = change->opening->opener.id;
 		root[n] = change->opening->root_header_id;
+		messages[n] = effect.messages;
+		is_touched[n] = effect.is_touched;
 		is_quiet[n] = change->is_quiet;
 		n++;
 	}
@@ -175,12 +232,15 @@ static int queue_new_cases(struct db *db, struct arena *arena, const struct case
 	db_arg_texts(&args, base, n);
 	db_arg_uuids_or_null(&args, queue, n);
 	db_arg_uuids_or_null(&args, team, n);
+	db_arg_uuids_or_null(&args, assignee, n);
 	db_arg_uuids_or_null(&args, mailbox, n);
 	db_arg_uuids(&args, group, n);
 	db_arg_uuids_or_null(&args, opener, n);
 	db_arg_texts(&args, root, n);
-	db_arg_time(&args, now_us);
+	db_arg_ints(&args, messages, n);
+	db_arg_bools(&args, is_touched, n);
 	db_arg_bools(&args, is_quiet, n);
+	db_arg_time(&args, now_us);
 	return db_queue(db, insert_cases, &args, NULL, err);
 }
 
@@ -193,59 +253,41 @@ static int queue_row_updates(struct db *db, struct arena *arena, const struct ca
 	bool *touched = ARENA_ARRAY(arena, bool, count), *has_queue = ARENA_ARRAY(arena, bool, count),
 	     *has_assignee = ARENA_ARRAY(arena, bool, count);
 	struct str *state = ARENA_ARRAY(arena, struct str, count);
+	size_t n = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct case_change *change = &changes[i];
-		id[i] = change->case_id.id;
-		version[i] = change->old_version + 1;
-		for (size_t f = 0; f < change->facts_len; f++) {
-			const struct fact *fact = &change->facts[f];
-			switch (fact->kind) {
-			case FACT_MESSAGE_ADDED:
-				messages[i]++;
-				if (change->author.kind == AUTHOR_USER && fact->message_added.direction != DIRECTION_IN)
-					touched[i] = true;
-				break;
-			case FACT_ASSIGNED:
-				has_assignee[i] = true;
-				assignee[i] = fact->assigned.user.id;
-				team[i] = fact->assigned.team.id;
-				break;
-			case FACT_QUEUE_CHANGED:
-				has_queue[i] = true;
-				queue[i] = fact->queue_changed.to.id;
-				break;
-			case FACT_STATE_CHANGED:
-				state[i] = str_of(case_state_name(fact->state_changed.to));
-				touched[i] = touched[i] || change->author.kind == AUTHOR_USER;
-				break;
-			case FACT_MESSAGE_CONFIRMED:
-				touched[i] = touched[i] || change->author.kind == AUTHOR_USER;
-				break;
-			case FACT_CASE_OPENED:
-				/* A case that opens closed (quiet mail) has its closing time from the start. */
-				if (fact->case_opened.state == CASE_CLOSED)
-					state[i] = STR("closed");
-				break;
-			default:
-				break;
-			}
-		}
+		if (opening_fact(change))
+			continue;
+		struct effect effect = effect_of(change);
+		id[n] = change->case_id.id;
+		version[n] = change->old_version + 1;
+		messages[n] = effect.messages;
+		touched[n] = effect.is_touched;
+		state[n] = effect.state;
+		has_queue[n] = effect.has_queue;
+		queue[n] = effect.queue;
+		has_assignee[n] = effect.has_assignee;
+		assignee[n] = effect.assignee;
+		team[n] = effect.team;
+		n++;
 	}
+	if (!n)
+		return 0;
 
 	struct db_args args;
 	db_args_init(&args, arena);
-	db_arg_uuids(&args, id, count);
-	db_arg_ints(&args, version, count);
-	db_arg_ints(&args, messages, count);
-	db_arg_bools(&args, touched, count);
-	db_arg_texts(&args, state, count);
-	db_arg_bools(&args, has_queue, count);
-	db_arg_uuids_or_null(&args, queue, count);
-	db_arg_bools(&args, has_assignee, count);
-	db_arg_uuids_or_null(&args, assignee, count);
+	db_arg_uuids(&args, id, n);
+	db_arg_ints(&args, version, n);
+	db_arg_ints(&args, messages, n);
+	db_arg_bools(&args, touched, n);
+	db_arg_texts(&args, state, n);
+	db_arg_bools(&args, has_queue, n);
+	db_arg_uuids_or_null(&args, queue, n);
+	db_arg_bools(&args, has_assignee, n);
+	db_arg_uuids_or_null(&args, assignee, n);
 	db_arg_time(&args, now_us);
-	db_arg_uuids_or_null(&args, team, count);
+	db_arg_uuids_or_null(&args, team, n);
 	return db_queue(db, update_cases, &args, NULL, err);
 }
 
