@@ -104,7 +104,7 @@ static void look_for_doubles(const struct match_facts *facts, const struct match
 	if (!bearer || uuid_eq(bearer->id.id, out->message.id))
 		return;
 	int64_t sent_at_s = mail->mail->has_date ? mail->mail->date_s : 0;
-	if (!str_eq(bearer->from, keys->from))
+	if (!str_eq(bearer->from, keys->sender))
 		out->is_suspicious = true;
 	else if (bearer->sent_at_s == sent_at_s)
 		out->variant_of = bearer->id;
@@ -226,7 +226,7 @@ static void remember(struct match_facts *facts, const struct match_mail *mail, c
 	                        (struct match_message){ .id = verdict->message,
 	                                                .identity = keys->identity,
 	                                                .case_id = verdict->case_id,
-	                                                .from = keys->from,
+	                                                .from = keys->sender,
 	                                                .sent_at_s = mail->mail->has_date ? mail->mail->date_s : 0 });
 	if (verdict->outcome == MATCH_PERSONAL)
 		return;

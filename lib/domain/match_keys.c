@@ -48,6 +48,8 @@ void match_keys_of(struct arena *arena, const struct match_tenant *tenant, const
 	/* Only From says who wrote: what Reply-To or Sender hold changes nothing. */
 	if (mail->from.len && address_is_valid(mail->from.at[0].address))
 		out->from = address_fold(arena, mail->from.at[0].address);
+	struct str sender = mail->from.len ? mail->from.at[0].address : mail->best_sender.address;
+	out->sender = str_cut_utf8(address_fold(arena, sender), MATCH_SENDER_MOST);
 	out->header_id = msgid_normal(arena, mail->message_id);
 	if (out->header_id.len)
 		out->own_key = message_ref_key(tenant->id, mailbox->group, out->header_id);

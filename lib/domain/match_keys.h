@@ -31,6 +31,7 @@ struct match_queue {
 
 /* Of a mail's text no more is looked through. */
 #define MATCH_TEXT_MOST 65536
+#define MATCH_SENDER_MOST 500
 
 /* A tenant's part in matching. */
 struct match_tenant {
@@ -85,6 +86,7 @@ struct match_token {
 struct match_keys {
 	struct uuid identity; /* the same for the same message (design.md section 6) */
 	struct str from;      /* who wrote: the first From, folded; "" where there is no valid one */
+	struct str sender;    /* to compare only, as the message's row has it: From as it stands, else what comes nearest */
 	struct str header_id; /* Message-ID in its normal spelling, or "" */
 	struct uuid own_key;  /* of header_id; null where there is none */
 	struct match_id *ids; /* nearest first, each once; the own id is never among them */

@@ -229,7 +229,7 @@ static struct message_new message_of(struct arena *arena, const struct thread_ma
 		.in_reply_to = m->in_reply_to,
 		.references = m->references,
 		.from_name = from->name,
-		.from_address = address_fold(arena, from->address),
+		.from_address = mail->keys.sender,
 		.to = folded(arena, &m->to),
 		.cc = folded(arena, &m->cc),
 		.subject = m->subject,

@@ -83,6 +83,16 @@ def test_a_variant_is_kept_beside_its_twin(desk):
     assert rows[1]["variant_of"] is not None
 
 
+@pytest.mark.parametrize("sender", ["From: root", "Reply-To: <printer@client.example>"])
+def test_a_variant_of_a_mail_without_a_valid_sender_is_kept_beside_its_twin(desk, sender):
+    mails = [letter(ANNA, "Printer", "root@client.example", body=body).replace(f"From: <{ANNA}>".encode(), sender.encode())
+             for body in ("Paper is out.", "Paper is out.\r\n-- \r\nfooter of a list")]
+    for mail in mails:
+        desk.thread([mail])
+    assert desk.value("SELECT count(*) FROM case_file") == 1
+    assert desk.value("SELECT count(*) FROM message WHERE variant_of IS NOT NULL AND NOT is_suspicious") == 1
+
+
 def test_another_sender_under_a_known_id_is_suspicious(desk):
     number = open_case(desk)
     desk.thread([letter(EVE, "Printer", "root@client.example")])
