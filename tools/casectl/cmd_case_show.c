@@ -93,7 +93,7 @@ enum {
 /* The last column is for people: whom it is about and what is said, without the ids. */
 static const char sql_timeline[] =
 	"SELECT e.version, e.kind, e.author_kind, u.login, e.created_at, e.data, e.detail, e.hop, "
-	"concat_ws(', ', w.login, k.recipient, (SELECT string_agg(d.key || ' ' || d.value, ', ' ORDER BY d.key NOT IN "
+	"concat_ws(', ', COALESCE(w.login, CASE e.kind WHEN 'assigned' THEN 'nobody' END), k.recipient, (SELECT string_agg(d.key || ' ' || d.value, ', ' ORDER BY d.key NOT IN "
 	"('from', 'to'), d.key) "
 	"FROM jsonb_each_text(e.data) d WHERE right(d.key, 3) <> '_id' AND d.value NOT IN ('', 'false'))) "
 	"FROM (SELECT * FROM case_event WHERE case_id = $1 ORDER BY version DESC, ordinal DESC LIMIT $2) e "

@@ -24,6 +24,8 @@ static const char sql_update[] =
 	"WHERE id = $1 AND tenant_id = $2 AND name = $3";
 static const char sql_state[] =
 	"INSERT INTO outbound_mailbox_state (outbound_mailbox_id, tenant_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+/* There is one default at a time: who changes it waits for others who do, and then sees whose it has become. */
+static const char sql_one_at_a_time[] = "SELECT 1 FROM tenant WHERE id = $1 FOR NO KEY UPDATE";
 static const char sql_no_default[] =
 	"UPDATE outbound_mailbox SET is_default = false WHERE tenant_id = $1 AND is_default";
 static const char sql_notify[] = "SELECT pg_notify('" OUTBOUND_CHANNEL "', '')";
@@ -49,6 +51,7 @@ struct current {
 	bool is_insecure;
 };
 
+static int begin(struct ctl *ctl);
 static int read_current(struct ctl *ctl, struct current *out);
 static int write_all(struct ctl *ctl, const char *sql, const struct current *current, int64_t *out_rows);
 static int write_row(struct ctl *ctl, const char *sql, const struct current *current, struct uuid credential,
@@ -60,9 +63,9 @@ static int add(struct ctl *ctl)
 	const char *name = ctl->operands[0];
 	int64_t rows;
 
-	if (db_begin(ctl->db, &ctl->err) < 0)
-		return ctl_failed(ctl);
-	int status = write_all(ctl, sql_insert, &current, &rows);
+	int status = begin(ctl);
+	if (status == CTL_DONE)
+		status = write_all(ctl, sql_insert, &current, &rows);
 	if (status == CTL_DONE && rows == 0)
 		status =
 			ctl_refused("there is an outbound mailbox %s already; `casectl outbound-mailbox set` changes it", name);
@@ -78,15 +81,28 @@ static int set(struct ctl *ctl)
 	const char *name = ctl->operands[0];
 	int64_t rows;
 
-	if (db_begin(ctl->db, &ctl->err) < 0)
-		return ctl_failed(ctl);
-	int status = read_current(ctl, &current);
+	int status = begin(ctl);
+	if (status == CTL_DONE)
+		status = read_current(ctl, &current);
 	if (status == CTL_DONE)
 		status = write_all(ctl, sql_update, &current, &rows);
 	status = ctl_end(ctl, status);
 	return status != CTL_DONE
 	           ? status
 	           : ctl_done(ctl, "outbound_mailbox", name, current.id, "outbound mailbox %s is changed", name);
+}
+
+/* Before any row of the mailboxes is locked: the rows that lose the default are others' rows. */
+static int begin(struct ctl *ctl)
+{
+	struct db_args args;
+
+	db_args_init(&args, &ctl->arena);
+	db_arg_uuid(&args, ctl->tenant.id);
+	if (db_begin(ctl->db, &ctl->err) < 0 ||
+	    (ctl_given(ctl, "default") && db_exec(ctl->db, sql_one_at_a_time, &args, NULL, &ctl->err) < 0))
+		return ctl_failed(ctl);
+	return CTL_DONE;
 }
 
 static int read_current(struct ctl *ctl, struct current *out)

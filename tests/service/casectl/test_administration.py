@@ -155,6 +155,21 @@ def test_changing_a_mailbox_tells_the_fetchers(desk):
     assert [f["name"] for f in shown["folder_list"] if f["active"]] == ["INBOX"]
 
 
+def test_one_default_however_many_want_it(desk):
+    server = ("--host", "127.0.0.1", "--port", "25", "--tls", "clear", "--sender-address", SUPPORT, "--default")
+    def at_once(*commands):
+        runs = [subprocess.Popen([program("casectl"), "outbound-mailbox", *command], env=desk.env(), text=True,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for command in commands]
+        said = [run.communicate(timeout=60)[1] for run in runs]
+        assert [run.returncode for run in runs] == [0] * len(runs), said
+        assert desk.rows("SELECT count(*) AS n FROM outbound_mailbox WHERE is_default")[0]["n"] == 1
+    try:
+        at_once(*[("add", f"spare{i}", *server) for i in range(5)])
+        at_once(*[("set", f"spare{i}", "--default") for i in range(5)])
+    finally:
+        desk.casectl("outbound-mailbox", "set", "support", "--default")
+
+
 def test_what_is_switched_off_says_so(desk):
     for noun, name, key in (("mailbox", SUPPORT, "address"), ("outbound-mailbox", "support", "name")):
         desk.casectl(noun, "set", name, "--active", "off")

@@ -225,6 +225,7 @@ def test_what_is_no_text_is_not_sent(desk, text, words):
 
 
 def test_lists_are_paged_and_filtered(desk):
+    desk.new_case(to=CUSTOMER)
     numbers = [desk.new_case(f"Page {i}") for i in range(5)]
     first = desk.casectl_json("case", "list", "--limit", "2")
     assert [c["number"] for c in first] == numbers[:2:-1] and CASE_KEYS <= first[0].keys()
@@ -285,9 +286,10 @@ def test_a_long_case_is_shown_whole_and_a_list_says_that_it_was_cut(desk):
 def test_the_timeline_is_for_people(desk):
     number = desk.new_case(to=CUSTOMER)
     desk.casectl("case", "assign", number, "--to", "bo", user="ada")
+    desk.casectl("case", "assign", number, "--nobody", user="ada")
     shown = desk.casectl("case", "show", number).stdout.splitlines()
-    line, = [line for line in shown if " assigned " in line]
-    assert "bo, method person" in line and "{" not in line
+    first, second = [line for line in shown if " assigned " in line]
+    assert "bo, method person" in first and "nobody, method person" in second and "{" not in first
 
 
 def test_where_is(desk):
