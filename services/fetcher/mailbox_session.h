@@ -72,6 +72,7 @@ struct mailbox_session {
 	bool is_dirty;           /* EXISTS came since */
 	bool is_listing;
 	int64_t noticed_at_us, dirty_since_us;
+	int64_t list_most;       /* the highest UID that this listing asks for; 0: none is under way */
 	int64_t listed_to;       /* the highest UID that is in `items` or below */
 	int64_t reread_until;    /* below it, mails may be known from an earlier UIDVALIDITY */
 	struct imap_range *ranges; /* found by SEARCH, not listed yet */

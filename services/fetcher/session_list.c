@@ -60,6 +60,7 @@ static void list_more(struct mailbox_session *session)
 	buf_add_text(&command, "UID FETCH ");
 	if (session->range_count == 0) {
 		buf_addf(&command, "%lld:*", (long long)session->listed_to + 1);
+		session->list_most = UINT32_MAX;
 	} else {
 		uint32_t room = LIST_DIRECTLY;
 		size_t used = 0;
@@ -68,6 +69,7 @@ static void list_more(struct mailbox_session *session)
 			uint32_t last = range->last - range->first < room ? range->last : range->first + room - 1;
 			buf_addf(&command, "%s%u:%u", used ? "," : "", range->first, last);
 			room -= last - range->first + 1;
+			session->list_most = last;
 			if (last == range->last)
 				used++;
 			else
@@ -90,7 +92,8 @@ void session_sync_reply(struct mailbox_session *session, const struct imap_reply
 	else if (session->state == SESSION_SYNCING && reply->kind == IMAP_FETCH && reply->fetch.uid > 0) {
 		if (reply->fetch.bodies > 0 && session->flights)
 			session_fetch_mail(session, &reply->fetch);
-		if (reply->fetch.has_size && reply->fetch.uid > session->listed_to)
+		/* What nobody asked for would move the cursor past what is not listed yet. */
+		if (reply->fetch.has_size && reply->fetch.uid > session->listed_to && reply->fetch.uid <= session->list_most)
 			take_listed(session, &reply->fetch);
 	}
 	session_body_drop(session);
@@ -169,6 +172,7 @@ void session_sync_done(struct mailbox_session *session, int kind, const struct i
 		return;
 	}
 	session->is_listing = false;
+	session->list_most = 0;
 	if (session->item_count > 0 && session->items[session->item_count - 1].uid > session->listed_to)
 		session->listed_to = session->items[session->item_count - 1].uid;
 	if (session->noticed_at_us == 0)
@@ -260,4 +264,5 @@ void session_sync_drop(struct mailbox_session *session)
 	session->ranges = NULL;
 	session->item_count = session->item_room = session->known_checked = session->range_count = 0;
 	session->is_listing = session->is_dirty = false;
+	session->list_most = 0;
 }

@@ -77,6 +77,7 @@ def test_a_size_that_was_a_lie(fetching, server, box):
 
 def test_many_sparse_mails_are_searched_and_listed_in_windows(fetching, server, box):
     server.mails = {n * 1000: mail(n) for n in range(1, 2501)}
+    server.volunteer = 2500000
     fetching.add(box, "--credit", "10000")
     fetching.start("fetcher")
     fetching.wait_rows("SELECT uid FROM intake", count=2500)
@@ -186,7 +187,8 @@ def test_a_mark_without_an_answer_is_made_again(fetching, server, box):
     fetching.start("fetcher")
     wait_state(fetching, box, "backing_off", "does not answer")
     server.deaf_to = None
-    wait_until(lambda: fetching.rows("SELECT DISTINCT state FROM server_action") == [{"state": "done"}], what="actions done")
+    wait_until(lambda: fetching.rows("SELECT DISTINCT state FROM server_action") == [{"state": "done"}],
+               what="actions done")
 
 
 def test_a_refused_mark_waits_and_intake_goes_on(fetching, server, box):
@@ -297,7 +299,8 @@ def test_an_endless_listing_does_not_delay_another(fetching, server, box):
     server.capabilities = "IMAP4rev1 AUTH=PLAIN SASL-IR"
     with ScriptedServer({1: mail(1)}) as calm:
         fetching.add(box)
-        other = SimpleNamespace(address="calm@demo.example", password="x", servers=SimpleNamespace(port={"imap": calm.port}))
+        other = SimpleNamespace(address="calm@demo.example", password="x",
+                                servers=SimpleNamespace(port={"imap": calm.port}))
         fetching.start("fetcher")
         wait_until(lambda: any("RFC822.SIZE" in c for c in server.commands), what="the listing asked for")
         fetching.add(other)
@@ -319,6 +322,6 @@ def test_a_short_lease_is_renewed_in_time(fetching, server, box):
     fetcher = fetching.start("fetcher")
     ledger(fetching, 3)
     expires = fetching.value("SELECT expires FROM lease WHERE kind = 'mailbox'")
-    wait_until(lambda: fetching.value("SELECT expires > %s + interval '3 seconds' FROM lease WHERE kind = 'mailbox'", expires),
-               what="a lease renewed for three seconds")
+    later = "SELECT expires > %s + interval '3 seconds' FROM lease WHERE kind = 'mailbox'"
+    wait_until(lambda: fetching.value(later, expires), what="a lease renewed for three seconds")
     assert not fetcher.logs("mailbox.dropped")
