@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <termios.h>
 #include <unistd.h>
@@ -120,8 +121,16 @@ static int read_all(struct ctl *ctl, int fd, const char *name, size_t limit, str
 	return CTL_DONE;
 }
 
+static void end_wait(int signal)
+{
+	(void)signal;
+}
+
 static int ask_unseen(struct ctl *ctl, const char *prompt, struct str *out)
 {
+	/* Ctrl-C ends the wait, not the program: the terminal must show again what is typed. */
+	const struct sigaction wake = { .sa_handler = end_wait };
+	struct sigaction interrupt;
 	struct termios before, quiet;
 	char line[PASSWORD_MAX];
 	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
@@ -134,9 +143,11 @@ static int ask_unseen(struct ctl *ctl, const char *prompt, struct str *out)
 	quiet = before;
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
 	dprintf(fd, "%s: ", prompt);
+	sigaction(SIGINT, &wake, &interrupt);
 	tcsetattr(fd, TCSAFLUSH, &quiet);
 	ssize_t got = read(fd, line, sizeof line);
 	tcsetattr(fd, TCSAFLUSH, &before);
+	sigaction(SIGINT, &interrupt, NULL);
 	dprintf(fd, "\n");
 	close(fd);
 	while (got > 0 && (line[got - 1] == '\n' || line[got - 1] == '\r'))

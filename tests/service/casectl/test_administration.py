@@ -2,14 +2,17 @@
 """casectl before there is a case: schema, help, exit status, what people administer."""
 
 import os
+import pty
 import re
 import subprocess
+import termios
 
 import pytest
 
 from harness.demo import SUPPORT, DemoDesk
 from harness.programs import program
 from harness.services import Installation
+from harness.wait import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +181,32 @@ def test_what_is_switched_off_says_so(desk):
             assert states[name] == "off" == desk.casectl_json(noun, "show", name)[0]["state"]
         finally:
             desk.casectl(noun, "set", name, "--active", "on")
+
+
+def prompted(desk, typed):
+    """`outbound-mailbox add` on a terminal of its own: exit status, what was shown, and whether the terminal echoes."""
+    name = f"prompted{len(desk.rows('SELECT 1 FROM outbound_mailbox'))}"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(program("casectl"), ["casectl", "outbound-mailbox", "add", name, "--host", "127.0.0.1", "--port", "25",
+                                       "--tls", "clear", "--sender-address", SUPPORT, "--user", "x"], desk.env())
+    shown = b""
+    while not shown.endswith(b"server: "):
+        shown += os.read(terminal, 1024)
+    wait_until(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO, 30, "a terminal that shows nothing")
+    os.write(terminal, typed)
+    _, status = os.waitpid(pid, 0)
+    echoes = bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+    shown += os.read(terminal, 4096)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), shown.decode(), echoes
+
+
+def test_a_password_that_is_asked_for(desk):
+    status, shown, echoes = prompted(desk, b"geheim\n")
+    assert (status, echoes) == (0, True) and "geheim" not in shown
+    status, shown, echoes = prompted(desk, b"\x03")
+    assert (status, echoes) == (2, True) and "no password was given" in shown
 
 
 def test_secrets_are_sealed_and_never_shown(desk):
