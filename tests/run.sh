@@ -32,7 +32,8 @@ main() {
 	wanted service && service_part service build tests/service
 	if wanted sanitizer; then
 		SANITIZE=address,undefined part sanitizer-build "$MAKE" -s -j"$JOBS" all test-programs
-		SANITIZE=address,undefined check_part sanitizer-check
+		# A sanitized parser child takes long to start, and a test that kills children starts a hundred.
+		SANITIZE=address,undefined UNIT_TEST_SECONDS=600 check_part sanitizer-check
 		service_part sanitizer-service build-san tests/service -m smoke
 	fi
 	finish

@@ -3,7 +3,7 @@
 # run.sh PROGRAM...: runs cmocka programs, shows what failed in full, and sums up in the last line.
 set -u
 
-deadline=${UNIT_TEST_SECONDS:-60}
+deadline=${UNIT_TEST_SECONDS:-120}
 passed=0 failed=0 skipped=0
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
