@@ -175,11 +175,11 @@ $(TEST_PROGRAM_FILES): %: %.o $(LIB)
 .PHONY: test-programs
 test-programs: $(TEST_PROGRAM_FILES) ## what the service tests drive
 
-.PHONY: all check golden golden-accept unit layering headers lint format docs test run stop bench soak fuzz deps clean help programs
+.PHONY: all check golden golden-accept unit layering headers lint format docs docs-check test run stop bench soak fuzz deps clean help programs
 
 all: $(LIB) $(PURE) $(PROGRAM_FILES) ## build every program
 
-check: all $(TESTS) golden layering headers ## unit tests, layering, headers: seconds, no network
+check: all $(TESTS) golden layering headers docs-check ## unit tests, layering, headers: seconds, no network
 	@tests/unit/run.sh $(TESTS)
 
 golden: $(BUILD)/bin/casectl ## what we understand of the mails in tests/corpus
@@ -224,6 +224,9 @@ lint: ## cppcheck, shellcheck, and what clang-format would change (advice only)
 
 format: ## rewrite every .c and .h as .clang-format says
 	clang-format -i $(C_FILES)
+
+docs-check: $(PROGRAM_FILES)
+	@/usr/bin/python3 scripts/docs.py --check $(BUILD)/bin $(PROGRAMS)
 
 docs: all ## README.md's tables of settings, metrics and log events
 	/usr/bin/python3 scripts/docs.py $(BUILD)/bin $(PROGRAMS)

@@ -219,24 +219,12 @@ static const struct column list_columns[] = {
 	{ "id", NULL, CELL_UUID },
 };
 
-static int read_rows(struct ctl *ctl, const char *name, struct db_result **out)
-{
-	struct db_args args;
-
-	db_args_init(&args, &ctl->arena);
-	db_arg_uuid(&args, ctl->tenant.id);
-	db_arg_text(&args, str_of(name));
-	return db_query(ctl->db, sql_list, &args, out, &ctl->err) < 0 ? ctl_failed(ctl) : CTL_DONE;
-}
+static const struct ctl_listing listing = { sql_list, list_columns, ARRAY_LEN(list_columns), "outbound-mailbox",
+	                                        "no outbound mailboxes" };
 
 static int list(struct ctl *ctl)
 {
-	struct db_result *rows CLEANUP(db_result_done) = NULL;
-	int status = read_rows(ctl, "", &rows);
-
-	if (status == CTL_DONE)
-		table_print(&ctl->arena, list_columns, ARRAY_LEN(list_columns), rows, ctl->as_json, "no outbound mailboxes");
-	return status;
+	return ctl_list_all(ctl, &listing);
 }
 
 static int show(struct ctl *ctl)
@@ -248,7 +236,7 @@ static int show(struct ctl *ctl)
 	};
 	struct db_result *rows CLEANUP(db_result_done) = NULL, *waiting CLEANUP(db_result_done) = NULL;
 	struct db_args args;
-	int status = read_rows(ctl, ctl->operands[0], &rows);
+	int status = ctl_read(ctl, &listing, ctl->operands[0], &rows);
 
 	if (status != CTL_DONE)
 		return status;

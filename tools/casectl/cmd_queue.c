@@ -80,33 +80,16 @@ static const struct column columns[] = {
 	{ "id", NULL, CELL_UUID },
 };
 
-/* All of them, or the one of that name. */
-static int read_rows(struct ctl *ctl, const char *name, struct db_result **out)
-{
-	struct db_args args;
-
-	db_args_init(&args, &ctl->arena);
-	db_arg_uuid(&args, ctl->tenant.id);
-	db_arg_text(&args, str_of(name));
-	return db_query(ctl->db, sql_list, &args, out, &ctl->err) < 0 ? ctl_failed(ctl) : CTL_DONE;
-}
+static const struct ctl_listing listing = { sql_list, columns, ARRAY_LEN(columns), "queue", "no queues" };
 
 static int list(struct ctl *ctl)
 {
-	struct db_result *rows CLEANUP(db_result_done) = NULL;
-	int status = read_rows(ctl, "", &rows);
-
-	if (status == CTL_DONE)
-		table_print(&ctl->arena, columns, ARRAY_LEN(columns), rows, ctl->as_json, "no queues");
-	return status;
+	return ctl_list_all(ctl, &listing);
 }
 
 static int show(struct ctl *ctl)
 {
-	struct db_result *rows CLEANUP(db_result_done) = NULL;
-	int status = read_rows(ctl, ctl->operands[0], &rows);
-
-	return status == CTL_DONE ? ctl_show(ctl, columns, ARRAY_LEN(columns), rows, "queue") : status;
+	return ctl_show_named(ctl, &listing);
 }
 
 static const struct option_def options[] = {

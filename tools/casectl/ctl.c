@@ -167,6 +167,34 @@ int ctl_show(struct ctl *ctl, const struct column *columns, size_t columns_len, 
 	return CTL_DONE;
 }
 
+int ctl_read(struct ctl *ctl, const struct ctl_listing *listing, const char *name, struct db_result **out)
+{
+	struct db_args args;
+
+	db_args_init(&args, &ctl->arena);
+	db_arg_uuid_or_null(&args, ctl->tenant.id);
+	db_arg_text(&args, str_of(name));
+	return db_query(ctl->db, listing->sql, &args, out, &ctl->err) < 0 ? ctl_failed(ctl) : CTL_DONE;
+}
+
+int ctl_list_all(struct ctl *ctl, const struct ctl_listing *listing)
+{
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	int status = ctl_read(ctl, listing, "", &rows);
+
+	if (status == CTL_DONE)
+		table_print(&ctl->arena, listing->columns, listing->columns_len, rows, ctl->as_json, listing->none);
+	return status;
+}
+
+int ctl_show_named(struct ctl *ctl, const struct ctl_listing *listing)
+{
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	int status = ctl_read(ctl, listing, ctl->operands[0], &rows);
+
+	return status == CTL_DONE ? ctl_show(ctl, listing->columns, listing->columns_len, rows, listing->noun) : status;
+}
+
 static void complain(const char *format, va_list args)
 {
 	fputs("casectl: ", stderr);

@@ -98,6 +98,18 @@ int ctl_done(struct ctl *ctl, const char *key, const char *value, struct uuid id
 int ctl_show(struct ctl *ctl, const struct column *columns, size_t columns_len, const struct db_result *rows,
              const char *noun);
 
+/* A noun whose `list` and `show` are one statement: $1 the tenant, $2 a name ('' for all of them). */
+struct ctl_listing {
+	const char *sql;
+	const struct column *columns;
+	size_t columns_len;
+	const char *noun, *none; /* "queue", "no queues" */
+};
+
+int ctl_read(struct ctl *ctl, const struct ctl_listing *listing, const char *name, struct db_result **out);
+int ctl_list_all(struct ctl *ctl, const struct ctl_listing *listing);
+int ctl_show_named(struct ctl *ctl, const struct ctl_listing *listing);
+
 /* --- looking up and asking --------------------------------------------------------------------------------------- */
 
 /* Ids by name within the tenant: CTL_DONE, or the exit status after saying so. */

@@ -212,7 +212,7 @@ def test_a_password_that_is_asked_for(desk):
 def test_secrets_are_sealed_and_never_shown(desk):
     rows = desk.rows("SELECT sealed FROM credential UNION ALL SELECT sealed FROM token_key")
     sealed = [bytes(row["sealed"]) for row in rows]
-    assert len(sealed) == 2 and not any(b"secret" in row for row in sealed)
+    assert len(sealed) >= 2 and not any(word in row for row in sealed for word in (b"secret", b"geheim"))
     for command in (["mailbox", "show", SUPPORT], ["mailbox", "list"], ["outbound-mailbox", "show", "support"]):
         assert "secret" not in desk.casectl(*command, "--json").stdout
 
