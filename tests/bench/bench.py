@@ -28,6 +28,9 @@ MAILS = int(os.environ.get("BENCH_MAILS", "5000"))
 SINGLES = int(os.environ.get("BENCH_SINGLES", "100"))
 COPIES = dict({"fetcher": 1, "threader": 1, "router": 1, "notifier": 1},
               **{k: int(v) for k, v in (pair.split("=") for pair in os.environ.get("BENCH_COPIES", "").split())})
+# The services' own settings, as the environment has them. The sink takes any number of connections, as a desk's own relay
+# would; the default of 4 is for providers that count them.
+SETTINGS = {"MAILCASE_SMTP_CONNECTIONS": "16", **{k: v for k, v in os.environ.items() if k.startswith("MAILCASE_")}}
 STATEMENTS = "BENCH_STATEMENTS" in os.environ
 SOAK_SECONDS = int(os.environ.get("SOAK_SECONDS", "7200"))
 SHARED = Path(os.environ.get("MAILCASE_SHARED", ROOT.parent / "shared"))
@@ -88,7 +91,8 @@ class Rig:
     def desk(self, name):
         folder = self.folder / name
         folder.mkdir()
-        demo = WholeDesk(self.postgres, folder, self.servers, f"{name}.example", agents=("ada", "ben", "cleo"), log_level="warn")
+        demo = WholeDesk(self.postgres, folder, self.servers, f"{name}.example", agents=("ada", "ben", "cleo"), log_level="warn",
+                         settings=SETTINGS)
         self.desks.append(demo)
         demo.__enter__()
         demo.set_up(self.sink_port)
@@ -262,7 +266,7 @@ def machine(rig):
     return {
         "cpu": model, "cores": len(os.sched_getaffinity(0)), "memory_gib": memory, "kernel": platform.release(),
         "load": os.getloadavg()[0], "version": version.stdout.strip(), "build": BUILD.name, "postgres": postgres, **durable,
-        "copies": COPIES, "settings": {k: v for k, v in os.environ.items() if k.startswith("MAILCASE_")},
+        "copies": COPIES, "settings": SETTINGS,
     }
 
 

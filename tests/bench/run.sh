@@ -8,6 +8,7 @@
 #	BENCH_MAILS=5000           mails of a batch
 #	BENCH_SINGLES=100          mails one at a time
 #	BENCH_COPIES="fetcher=1 threader=1 router=1 notifier=1"
+#	MAILCASE_...               settings of the services; MAILCASE_SMTP_CONNECTIONS is 16 here
 #	BENCH_STATEMENTS=1         print the statements that cost PostgreSQL most
 #
 # Each result is a line of JSON in build/bench/results.jsonl too.
