@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "understand.h"
 
+#include <stdlib.h>
+
 #include "base/log.h"
 #include "kit/metrics.h"
 
@@ -16,6 +18,7 @@ static struct thread_mail *mail_of(struct thread_batch *batch, struct uuid intak
 static int parse_some(struct db *db, struct arena *arena, struct parser_pool *pool, struct thread_batch *batch,
                       size_t from, size_t to, struct err *err);
 static void set_aside(struct thread_mail *mail, const char *reason);
+static int by_arrival(const void *a, const void *b);
 
 int understand(struct db *db, struct arena *arena, struct parser_pool *pool, const struct bus_record *records,
                size_t count, struct thread_batch *out, struct err *err)
@@ -23,8 +26,7 @@ int understand(struct db *db, struct arena *arena, struct parser_pool *pool, con
 	*out = (struct thread_batch){ .mails = ARENA_ARRAY(arena, struct thread_mail, count), .len = count };
 	for (size_t i = 0; i < count; i++) {
 		struct thread_mail *mail = &out->mails[i];
-		*mail =
-			(struct thread_mail){ .record = &records[i], .fresh_message = { uuid_v7() }, .fresh_case = { uuid_v7() } };
+		*mail = (struct thread_mail){ .record = &records[i] };
 		struct err why;
 		if (mail_received_decode(arena, records[i].value, &mail->received, &why) < 0) {
 			set_aside(mail, "undecodable record");
@@ -34,6 +36,13 @@ int understand(struct db *db, struct arena *arena, struct parser_pool *pool, con
 		struct thread_mail *first = mail_of(out, mail->received.intake.id);
 		if (first != mail)
 			mail->fate = FATE_SKIPPED;
+	}
+	/* Partitions come one after the other; people expect the numbers of their cases in the order of arrival, and the ids of
+	 * the ledger grow with it. */
+	qsort(out->mails, count, sizeof *out->mails, by_arrival);
+	for (size_t i = 0; i < count; i++) {
+		out->mails[i].fresh_message.id = uuid_v7();
+		out->mails[i].fresh_case.id = uuid_v7();
 	}
 	if (look_into_ledger(db, arena, out, err) < 0)
 		return -1;
@@ -161,4 +170,9 @@ static void set_aside(struct thread_mail *mail, const char *reason)
 {
 	mail->fate = FATE_SET_ASIDE;
 	mail->reason = reason;
+}
+
+static int by_arrival(const void *a, const void *b)
+{
+	return uuid_cmp(((const struct thread_mail *)a)->received.intake.id, ((const struct thread_mail *)b)->received.intake.id);
 }
