@@ -89,6 +89,8 @@ class Service:
         """Ask it to stop; it must drain and end well in time."""
         if self.process is None:
             return
+        # Before its first line it has no ear for signals yet.
+        wait_until(lambda: self.logs("service.started") or not self.is_running(), 30, lambda: f"{self.label} begins")
         assert self.is_running(), f"{self.label} ended by itself ({self.process.returncode}): {self.log_tail()}"
         self.process.terminate()
         try:
