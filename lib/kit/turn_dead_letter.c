@@ -84,14 +84,14 @@ int turn_replay(struct turn *turn, struct err *err)
 {
 	struct turn_private *priv = turn->priv;
 	const struct turn_handler *handler = priv->handler;
-	struct bus_record record;
 	struct uuid id;
 	arena_reset(&priv->batch_arena);
-	int found = dead_letter_take(turn->db, &priv->batch_arena, handler->group, &id, &record, err);
+	struct bus_record *record = ARENA_NEW(&priv->batch_arena, struct bus_record);
+	int found = dead_letter_take(turn->db, &priv->batch_arena, handler->group, &id, record, err);
 	if (found <= 0)
 		return found;
 	arena_reset(&turn->arena);
-	turn->records = &record;
+	turn->records = record;
 	turn->count = 1;
 	turn->is_replay = true;
 	turn->batch = NULL;
@@ -105,7 +105,7 @@ int turn_replay(struct turn *turn, struct err *err)
 		char reason[sizeof err->text];
 		snprintf(reason, sizeof reason, "%s", err->text);
 		priv->replayed = &id;
-		if (turn_bury(turn, &record, reason, err) == 0)
+		if (turn_bury(turn, record, reason, err) == 0)
 			failed = 0;
 		is_dead_again = true;
 		if (is_fatal)
@@ -117,7 +117,7 @@ int turn_replay(struct turn *turn, struct err *err)
 	if (failed)
 		return -1;
 	if (!is_dead_again)
-		log_record(LOG_INFO, "record.replayed", turn, &record, "");
+		log_record(LOG_INFO, "record.replayed", turn, record, "");
 	return 1;
 }
 

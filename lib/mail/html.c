@@ -135,6 +135,8 @@ static void enter(struct writer *w, const GumboNode *node, bool *out_skip)
 
 static void leave(struct writer *w, const GumboNode *node)
 {
+	/* The walk ends at the root: there is always a node. */
+	/* cppcheck-suppress nullPointerRedundantCheck */
 	if (node->type != GUMBO_NODE_ELEMENT)
 		return;
 	if (node->v.element.tag == GUMBO_TAG_PRE)

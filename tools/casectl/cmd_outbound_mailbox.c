@@ -77,7 +77,7 @@ static int add(struct ctl *ctl)
 
 static int set(struct ctl *ctl)
 {
-	struct current current;
+	struct current current = { 0 };
 	const char *name = ctl->operands[0];
 	int64_t rows;
 
