@@ -18,6 +18,7 @@ struct worker {
 	struct arena arena;
 	struct loop_watch watch;
 	struct loop_timer retry;
+	struct loop_timer begin; /* a job has been added */
 	struct backoff backoff;
 	struct db_job *job;
 	bool in_trouble;
@@ -32,6 +33,7 @@ struct db_jobs {
 	void *self;
 };
 
+static void begin(struct loop_timer *timer);
 static void start(struct worker *worker);
 static void step(struct worker *worker);
 static void failed(struct worker *worker, const struct err *err);
@@ -59,6 +61,7 @@ struct db_jobs *db_jobs_new(struct loop *loop, struct db **connections, size_t c
 		backoff_init(&worker->backoff, 50, 5000);
 		worker->watch = (struct loop_watch){ .fd = -1, .ready = ready, .self = worker };
 		worker->retry = (struct loop_timer){ .fire = retry, .self = worker };
+		worker->begin = (struct loop_timer){ .fire = begin, .self = worker };
 		rest(worker);
 	}
 	return jobs;
@@ -72,6 +75,7 @@ void db_jobs_free(struct db_jobs *jobs)
 		struct worker *worker = &jobs->workers[i];
 		loop_watch(jobs->loop, &worker->watch, 0);
 		loop_timer_stop(jobs->loop, &worker->retry);
+		loop_timer_stop(jobs->loop, &worker->begin);
 		db_close(worker->db);
 		arena_done(&worker->arena);
 	}
@@ -85,12 +89,22 @@ void db_jobs_add(struct db_jobs *jobs, struct db_job *job)
 	job->next = NULL;
 	*jobs->end = job;
 	jobs->end = &job->next;
+	/* Not from here: a quick answer would call `done` in the middle of what the caller is doing. */
 	for (size_t i = 0; i < jobs->count; i++) {
-		if (!jobs->workers[i].job && !jobs->workers[i].in_trouble) {
-			start(&jobs->workers[i]);
+		struct worker *worker = &jobs->workers[i];
+		if (!worker->job && !worker->in_trouble && worker->begin.place == 0) {
+			loop_timer_at(jobs->loop, &worker->begin, clock_mono_ms());
 			return;
 		}
 	}
+}
+
+static void begin(struct loop_timer *timer)
+{
+	struct worker *worker = timer->self;
+
+	if (!worker->job && !worker->in_trouble)
+		start(worker);
 }
 
 bool db_jobs_cancel(struct db_jobs *jobs, struct db_job *job)

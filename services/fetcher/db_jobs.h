@@ -33,6 +33,7 @@ struct db_jobs *db_jobs_new(struct loop *loop, struct db **connections, size_t c
                             void *self);
 void db_jobs_free(struct db_jobs *jobs); /* closes the connections */
 
+/* Queue it. Neither `build` nor `done` is called before this returns: they come from the loop. */
 void db_jobs_add(struct db_jobs *jobs, struct db_job *job);
 
 /* Take a job out of the queue. False if it runs: `done` will come. */

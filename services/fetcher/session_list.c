@@ -191,7 +191,8 @@ void session_sync_step(struct mailbox_session *session)
 			return;
 	}
 	session_fetch_step(session);
-	if (session->state != SESSION_SYNCING || session->flights || session->item_count > 0)
+	/* Two listings at once would take the second one's answers for mail that nobody asked for, and pass it over. */
+	if (session->state != SESSION_SYNCING || session->is_listing || session->flights || session->item_count > 0)
 		return;
 	if (session->range_count > 0)
 		list_more(session);
