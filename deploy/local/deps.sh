@@ -3,6 +3,8 @@
 #
 #	deploy/local/deps.sh         what building and running need
 #	deploy/local/deps.sh test    these, and what the tests need
+#	deploy/local/deps.sh kafka   what a Kafka broker of our own needs (kafka.sh), and what tests speak to it with; may be
+#	                             named beside test
 #
 # Nothing is removed and no service is started: the servers of `make run` are private ones. Once all is there it is a
 # look into dpkg's list and takes no time.
@@ -10,20 +12,24 @@ set -euo pipefail
 
 BUILD_PACKAGES=(gcc libc6-dev make pkg-config
 	libcurl4-openssl-dev libgmime-3.0-dev libgumbo-dev libjansson-dev libmicrohttpd-dev libpq-dev libprotobuf-c-dev
-	libseccomp-dev libsodium-dev libssl-dev libuchardet-dev protobuf-c-compiler protobuf-compiler)
+	librdkafka-dev libseccomp-dev libsodium-dev libssl-dev libuchardet-dev protobuf-c-compiler protobuf-compiler zlib1g-dev)
 RUN_PACKAGES=(ca-certificates curl dovecot-core dovecot-imapd dovecot-lmtpd openssl postfix postgresql procps)
 TEST_PACKAGES=(clang cppcheck git libclang-rt-dev libcmocka-dev python3 python3-aiosmtpd python3-protobuf python3-psycopg python3-pytest
 	shellcheck)
+KAFKA_PACKAGES=(default-jre-headless maven openssl python3-confluent-kafka)
 
 POLICY=/usr/sbin/policy-rc.d # Debian's way to say whether packages may start services
 
 main() {
-	local wanted=("${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}") missing
-	case "${1:-}" in
-	"") ;;
-	test) wanted+=("${TEST_PACKAGES[@]}") ;;
-	*) die "usage: deps.sh [test]" ;;
-	esac
+	local wanted=("${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}") missing set
+	[ "$*" != kafka ] || wanted=()
+	for set; do
+		case "$set" in
+		test) wanted+=("${TEST_PACKAGES[@]}") ;;
+		kafka) wanted+=("${KAFKA_PACKAGES[@]}") ;;
+		*) die "usage: deps.sh [test] [kafka]" ;;
+		esac
+	done
 	command -v dpkg-query >/dev/null ||
 		die "this is not Debian: please install the equivalents of ${wanted[*]}"
 	mapfile -t missing < <(missing_of "${wanted[@]}")
