@@ -175,7 +175,7 @@ $(TEST_PROGRAM_FILES): %: %.o $(LIB)
 .PHONY: test-programs
 test-programs: $(TEST_PROGRAM_FILES) ## what the service tests drive
 
-.PHONY: all check golden golden-accept unit layering headers lint format docs docs-check test run stop bench soak fuzz deps clean help programs
+.PHONY: all check golden golden-accept contract-accept unit layering headers lint format docs docs-check test run stop bench soak fuzz deps clean help programs
 
 all: $(LIB) $(PURE) $(PROGRAM_FILES) ## build every program
 
@@ -187,6 +187,9 @@ golden: $(BUILD)/bin/casectl ## what we understand of the mails in tests/corpus
 
 golden-accept: $(BUILD)/bin/casectl ## rewrite the expectations there; read the difference
 	@tests/corpus/run.sh $< accept
+
+contract-accept: $(BUILD)/tests/unit/wire/golden_events_test ## rewrite contracts/golden, the bytes of every event; read the difference
+	@$< --accept
 
 layering: ## the arrows between the layers point down
 	@scripts/check-layering.sh
