@@ -10,6 +10,8 @@
 
 #include <microhttpd.h>
 
+#include "base/clock.h"
+
 #include "base/banned.h"
 
 #define BODY_MOST ((size_t)4 << 20)
@@ -24,6 +26,7 @@ struct httpd {
 };
 
 static int listen_on(const char *listen, struct err *err);
+static int look_up(const char *listen, int flags, struct addrinfo **found, struct err *err);
 static int bind_first(const struct addrinfo *found);
 static int port_of(int fd);
 static enum MHD_Result answer_request(void *self, struct MHD_Connection *connection, const char *url, const char *method,
@@ -65,13 +68,27 @@ void httpd_stop(struct httpd *httpd)
 
 static int listen_on(const char *listen, struct err *err)
 {
+	struct addrinfo *found = NULL;
+	if (look_up(listen, AI_PASSIVE, &found, err) < 0)
+		return -1;
+	int fd = bind_first(found);
+	int why = errno;
+	freeaddrinfo(found);
+	if (fd < 0)
+		return err_set(err, ERR_FATAL, "cannot listen on %s: %s", listen, strerrordesc_np(why));
+	return fd;
+}
+
+static int look_up(const char *listen, int flags, struct addrinfo **found, struct err *err)
+{
+	const char *act = flags & AI_PASSIVE ? "listen on" : "ask";
 	struct str text = str_of(listen), host, port;
 	ptrdiff_t colon = -1;
 	for (size_t i = 0; i < text.len; i++)
 		if (text.at[i] == ':')
 			colon = (ptrdiff_t)i;
 	if (colon < 0)
-		return err_set(err, ERR_FATAL, "cannot listen on %s: it is no host:port", listen);
+		return err_set(err, ERR_FATAL, "cannot %s %s: it is no host:port", act, listen);
 	host = str_slice(text, 0, (size_t)colon);
 	port = str_slice(text, (size_t)colon + 1, text.len);
 	if (host.len > 1 && host.at[0] == '[' && host.at[host.len - 1] == ']')
@@ -80,19 +97,11 @@ static int listen_on(const char *listen, struct err *err)
 	snprintf(host_text, sizeof host_text, "%.*s", STR_ARG(host));
 	snprintf(port_text, sizeof port_text, "%.*s", STR_ARG(port));
 
-	struct addrinfo hints = { .ai_family = AF_UNSPEC,
-		                      .ai_socktype = SOCK_STREAM,
-		                      .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
-	struct addrinfo *found = NULL;
-	int failed = getaddrinfo(host.len ? host_text : NULL, port_text, &hints, &found);
+	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV };
+	int failed = getaddrinfo(host.len ? host_text : NULL, port_text, &hints, found);
 	if (failed)
-		return err_set(err, ERR_FATAL, "cannot listen on %s: %s", listen, gai_strerror(failed));
-	int fd = bind_first(found);
-	int why = errno;
-	freeaddrinfo(found);
-	if (fd < 0)
-		return err_set(err, ERR_FATAL, "cannot listen on %s: %s", listen, strerrordesc_np(why));
-	return fd;
+		return err_set(err, ERR_FATAL, "cannot %s %s: %s", act, listen, gai_strerror(failed));
+	return 0;
 }
 
 static int bind_first(const struct addrinfo *found)
@@ -152,4 +161,68 @@ static enum MHD_Result answer_request(void *self, struct MHD_Connection *connect
 	enum MHD_Result queued = MHD_queue_response(connection, answer.status, response);
 	MHD_destroy_response(response);
 	return queued;
+}
+
+/* --- asking ------------------------------------------------------------------------------------------------------ */
+
+static int connect_first(const struct addrinfo *found, int timeout_ms)
+{
+	const struct timeval most = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000L };
+	int why = EADDRNOTAVAIL;
+	for (; found; found = found->ai_next) {
+		int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		/* The time to send bounds connecting too. */
+		if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most) == 0 &&
+		    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most) == 0 &&
+		    connect(fd, found->ai_addr, found->ai_addrlen) == 0)
+			return fd;
+		why = errno == EINPROGRESS ? ETIMEDOUT : errno;
+		if (fd >= 0)
+			close(fd);
+	}
+	errno = why;
+	return -1;
+}
+
+/* "HTTP/1.x NNN": the status; -1 where it is nothing of the kind. What comes after the header stays in `answer`. */
+static int take_header(struct buf *answer)
+{
+	struct str text = buf_str(answer);
+	int64_t status;
+	if (!str_starts(text, STR("HTTP/1.")) || text.len < 12 || !str_to_i64(str_slice(text, 9, 12), 100, 599, &status))
+		return -1;
+	const char *end = memmem(text.at, text.len, "\r\n\r\n", 4);
+	buf_consume(answer, end ? (size_t)(end - text.at) + 4 : text.len);
+	return (int)status;
+}
+
+int httpd_ask(const char *listen, const char *path, int timeout_ms, struct buf *body, struct err *err)
+{
+	struct addrinfo *found = NULL;
+	if (look_up(listen, 0, &found, err) < 0)
+		return -1;
+	int fd = connect_first(found, timeout_ms);
+	int why = errno;
+	freeaddrinfo(found);
+	if (fd < 0)
+		return err_set(err, ERR_TEMP, "could not ask %s: %s", listen, strerrordesc_np(why));
+
+	char request[256];
+	int len = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\n\r\n", path);
+	int64_t until_ms = clock_mono_ms() + timeout_ms;
+	ssize_t got = send(fd, request, (size_t)len, MSG_NOSIGNAL) == len ? 1 : -1;
+	while (got > 0 && clock_mono_ms() < until_ms) {
+		char bytes[4096];
+		got = recv(fd, bytes, sizeof bytes, 0);
+		if (got > 0)
+			buf_add(body, bytes, (size_t)got);
+	}
+	why = got > 0 || errno == EAGAIN ? ETIMEDOUT : errno;
+	close(fd);
+	if (got != 0)
+		return err_set(err, ERR_TEMP, "could not ask %s: %s", listen, strerrordesc_np(why));
+	int status = take_header(body);
+	if (status < 0)
+		return err_set(err, ERR_PERM, "cannot ask %s: what answers there does not speak HTTP", listen);
+	return status;
 }

@@ -24,4 +24,8 @@ struct httpd *httpd_start(const char *listen, httpd_handler *handler, void *self
 int httpd_port(const struct httpd *httpd);
 void httpd_stop(struct httpd *httpd); /* accepts NULL */
 
+/* What a server that listens so answers to GET `path`: its status, or -1. `body` gets the text, up to its ceiling. An
+ * address that means all of them is asked on loopback. */
+int httpd_ask(const char *listen, const char *path, int timeout_ms, struct buf *body, struct err *err);
+
 #endif

@@ -28,6 +28,8 @@ static const struct conf_setting settings[] = {
 	  .help = "login of who acts, where --as is not given" },
 	{ "MAILCASE_SEAL_KEY_FILE", CONF_TEXT, offsetof(struct ctl_conf, seal_key_file),
 	  .help = "key that seals passwords and signing keys; `casectl seal-key make` makes one" },
+	{ "MAILCASE_OPS_LISTEN", CONF_TEXT, offsetof(struct ctl_conf, ops_listen),
+	  .help = "whom `casectl probe` asks: host:port, as the service has it" },
 	{ "MAILCASE_PARTITIONS", CONF_INT, offsetof(struct ctl_conf, partitions), .def = "12", .min = 1, .max = 1000,
 	  .help = "partitions of each topic that `casectl topics` makes" },
 	{ 0 },
@@ -62,6 +64,7 @@ static const struct noun *const nouns[] = {
 	&noun_dlq,
 	&noun_lag,
 	&noun_health,
+	&noun_probe,
 	&noun_parse,
 };
 

@@ -25,7 +25,7 @@ enum ctl_need {
 };
 
 struct ctl_conf {
-	char *database_url, *tenant, *user, *seal_key_file;
+	char *database_url, *tenant, *user, *seal_key_file, *ops_listen;
 	int64_t partitions;
 };
 
@@ -60,7 +60,7 @@ struct noun {
 
 extern const struct noun noun_migrate, noun_topics, noun_seal_key, noun_tenant, noun_user, noun_team, noun_queue,
 	noun_mailbox, noun_outbound_mailbox, noun_case, noun_where_is, noun_outbound, noun_dlq, noun_lag, noun_health,
-	noun_parse;
+	noun_probe, noun_parse;
 
 /* --- options ----------------------------------------------------------------------------------------------------- */
 
