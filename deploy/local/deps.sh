@@ -5,6 +5,8 @@
 #	deploy/local/deps.sh test    these, and what the tests need
 #	deploy/local/deps.sh kafka   what a Kafka broker of our own needs (kafka.sh), and what tests speak to it with; may be
 #	                             named beside test
+#	deploy/local/deps.sh build   what building needs and nothing else, as in the image
+#	deploy/local/deps.sh containers   what the test of the containers needs: Docker, and what makes base images
 #
 # Nothing is removed and no service is started: the servers of `make run` are private ones. Once all is there it is a
 # look into dpkg's list and takes no time.
@@ -16,18 +18,22 @@ BUILD_PACKAGES=(gcc libc6-dev make pkg-config
 RUN_PACKAGES=(ca-certificates curl dovecot-core dovecot-imapd dovecot-lmtpd openssl postfix postgresql procps)
 TEST_PACKAGES=(clang cppcheck git libclang-rt-dev libcmocka-dev python3 python3-aiosmtpd python3-protobuf python3-psycopg python3-pytest
 	shellcheck)
+CONTAINER_PACKAGES=(docker-compose docker.io iproute2 iptables mmdebstrap slirp4netns)
 KAFKA_PACKAGES=(default-jre-headless maven openssl python3-confluent-kafka)
 
 POLICY=/usr/sbin/policy-rc.d # Debian's way to say whether packages may start services
 
 main() {
-	local wanted=("${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}") missing set
-	[ "$*" != kafka ] || wanted=()
+	local wanted=() missing set
+	[ $# -gt 0 ] || set -- run
 	for set; do
 		case "$set" in
-		test) wanted+=("${TEST_PACKAGES[@]}") ;;
+		run) wanted+=("${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}") ;;
+		test) wanted+=("${BUILD_PACKAGES[@]}" "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}") ;;
 		kafka) wanted+=("${KAFKA_PACKAGES[@]}") ;;
-		*) die "usage: deps.sh [test] [kafka]" ;;
+		build) wanted+=("${BUILD_PACKAGES[@]}") ;;
+		containers) wanted+=("${CONTAINER_PACKAGES[@]}") ;;
+		*) die "usage: deps.sh [run] [test] [kafka] [build] [containers]" ;;
 		esac
 	done
 	command -v dpkg-query >/dev/null ||
