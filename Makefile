@@ -35,17 +35,8 @@ SHELL_SCRIPTS := $(sort $(wildcard scripts/*.sh tests/*.sh tests/*/*.sh deploy/*
 
 PURE_LAYERS := base mail protocol domain
 PURE_PACKAGES := jansson libcrypto $(if $(wildcard lib/mail/*.c),gmime-3.0 uchardet gumbo)
-EDGE_PACKAGES := libpq libcurl libmicrohttpd libsodium libprotobuf-c libseccomp
+EDGE_PACKAGES := libpq rdkafka libcurl libmicrohttpd libsodium libprotobuf-c libseccomp
 PACKAGES := gmime-3.0 uchardet gumbo jansson libcrypto $(EDGE_PACKAGES)
-
-# Without librdkafka everything but the kafka engine of the bus is built; bus.h's users see HAVE_KAFKA.
-ifeq ($(shell $(PKG_CONFIG) --exists rdkafka && echo yes),yes)
-PACKAGES += rdkafka
-KAFKA_FLAGS := -DHAVE_KAFKA=1
-else
-LIB_SRCS := $(filter-out lib/edge/bus_kafka.c,$(LIB_SRCS))
-KAFKA_FLAGS := -DHAVE_KAFKA=0
-endif
 
 MISSING := $(shell for p in $(PACKAGES); do $(PKG_CONFIG) --exists $$p || echo $$p; done)
 ifneq ($(MISSING),)
@@ -74,7 +65,7 @@ PACKAGE_CFLAGS := $(patsubst -I%,-isystem %,$(filter-out -I/usr/include,$(shell 
 PACKAGE_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES))
 PURE_LIBS := $(shell $(PKG_CONFIG) --libs $(PURE_PACKAGES))
 
-CPPFLAGS_ALL = -D_GNU_SOURCE $(KAFKA_FLAGS) -Ilib -isystem $(BUILD)/gen $(PACKAGE_CFLAGS) $(CPPFLAGS)
+CPPFLAGS_ALL = -D_GNU_SOURCE -Ilib -isystem $(BUILD)/gen $(PACKAGE_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 -pthread $(OPTIMIZE) $(HARDEN) $(WARNINGS) $(if $(filter-out 0,$(WERROR)),-Werror) $(CFLAGS)
 LDFLAGS_ALL = -pie -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,-z,relro,-z,now) -Wl,--as-needed $(LDFLAGS)
 
@@ -220,7 +211,7 @@ deps: ## install what building and testing need
 
 lint: ## cppcheck, shellcheck, and what clang-format would change (advice only)
 	cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-		--suppressions-list=scripts/cppcheck-suppressions.txt --library=scripts/cppcheck.cfg -j2 -D_GNU_SOURCE -DHAVE_KAFKA=1 -Ilib \
+		--suppressions-list=scripts/cppcheck-suppressions.txt --library=scripts/cppcheck.cfg -j2 -D_GNU_SOURCE -Ilib \
 		$(wildcard lib services tools)
 	shellcheck $(SHELL_SCRIPTS)
 	-@clang-format --dry-run $(C_FILES) 2>&1 | grep -c 'Wclang-format' | sed 's/$$/ places differ from .clang-format: make format/'

@@ -5,18 +5,32 @@
 
 #include "base/banned.h"
 
-static const struct bus_ops *ops_of(enum bus_engine engine, struct err *err)
+static const char *const engine_names[] = { [BUS_POSTGRES] = "postgres", [BUS_KAFKA] = "kafka" };
+static const struct bus_ops *const engines[] = { [BUS_POSTGRES] = &bus_postgres_ops, [BUS_KAFKA] = &bus_kafka_ops };
+
+const char *bus_engine_name(enum bus_engine engine)
 {
-	if (engine == BUS_POSTGRES)
-		return &bus_postgres_ops;
-	err_set(err, ERR_FATAL, "cannot open the bus: this build has only the postgres engine; set MAILCASE_BUS=postgres");
-	return NULL;
+	return engine_names[engine];
+}
+
+bool bus_engine_parse(struct str name, enum bus_engine *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(engine_names); i++)
+		if (str_eq(name, str_of(engine_names[i]))) {
+			*out = (enum bus_engine)i;
+			return true;
+		}
+	return false;
+}
+
+const struct bus_ops *bus_ops_of(enum bus_engine engine)
+{
+	return engines[engine];
 }
 
 struct bus *bus_open(const struct bus_options *options, struct err *err)
 {
-	const struct bus_ops *ops = ops_of(options->engine, err);
-	return ops ? ops->open(options, err) : NULL;
+	return bus_ops_of(options->engine)->open(options, err);
 }
 
 void bus_close(struct bus *bus)
@@ -34,8 +48,7 @@ int bus_relay(struct bus *bus, struct db *relay_db, const char *owner, int64_t e
 struct bus_consumer *bus_consumer_open(const struct bus_options *options, const char *group, const char *const *topics,
                                        struct err *err)
 {
-	const struct bus_ops *ops = ops_of(options->engine, err);
-	return ops ? ops->consumer_open(options, group, topics, err) : NULL;
+	return bus_ops_of(options->engine)->consumer_open(options, group, topics, err);
 }
 
 void bus_consumer_close(struct bus_consumer *consumer)
@@ -74,6 +87,29 @@ void bus_rewind(struct bus_consumer *consumer)
 int bus_keep_alive(struct bus_consumer *consumer, struct err *err)
 {
 	return consumer->ops->keep_alive(consumer, err);
+}
+
+struct bus_reader *bus_reader_open(const struct bus_options *options, const char *topic, struct err *err)
+{
+	return bus_ops_of(options->engine)->reader_open(options, topic, err);
+}
+
+void bus_reader_close(struct bus_reader *reader)
+{
+	if (reader)
+		reader->ops->reader_close(reader);
+}
+
+int bus_reader_next(struct bus_reader *reader, struct arena *arena, size_t limit, struct bus_record **out,
+                    size_t *out_count, struct err *err)
+{
+	return reader->ops->reader_next(reader, arena, limit, out, out_count, err);
+}
+
+int bus_lag(const struct bus_options *options, struct db *db, struct arena *arena, struct bus_lag **out,
+            size_t *out_count, struct err *err)
+{
+	return bus_ops_of(options->engine)->lag(options, db, arena, out, out_count, err);
 }
 
 void bus_range(int32_t partitions, size_t members, size_t index, int32_t *out_first, int32_t *out_count)

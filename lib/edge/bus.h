@@ -39,13 +39,29 @@ struct bus_record {
 
 enum bus_engine { BUS_POSTGRES, BUS_KAFKA };
 
+/* How the brokers are reached. "" is: not set. Paths name PEM files. */
+struct bus_kafka_options {
+	const char *brokers;  /* host:port,host:port */
+	const char *prefix;   /* before the names of topics and groups, where several installations share a cluster */
+	const char *security; /* plaintext, ssl, sasl_plaintext, sasl_ssl */
+	const char *ca_file, *cert_file, *key_file, *key_password;
+	const char *sasl; /* plain, scram-sha-256, scram-sha-512 */
+	const char *user, *password;
+	int64_t session_ms;  /* when a silent member leaves its group */
+	int64_t replication; /* of topics that are made; -1: as the brokers are set */
+};
+
 struct bus_options {
 	enum bus_engine engine;
-	const char *database_url; /* postgres engine */
+	const char *database_url; /* both engines keep positions there */
 	const char *name;         /* of the process: application_name, member id prefix */
-	int64_t member_expiry_ms;   /* 6,000; renewed at a third of it */
-	int64_t position_expiry_ms; /* 10,000; renewed at a fifth of it */
+	int64_t member_expiry_ms;   /* postgres: 6,000; renewed at a third of it */
+	int64_t position_expiry_ms; /* postgres: 10,000; renewed at a fifth of it */
+	struct bus_kafka_options kafka;
 };
+
+const char *bus_engine_name(enum bus_engine engine); /* "postgres", "kafka" */
+bool bus_engine_parse(struct str name, enum bus_engine *out);
 
 /* --- producing: only the relay calls this ------------------------------------------------------------------------ */
 
@@ -54,8 +70,10 @@ struct bus *bus_open(const struct bus_options *options, struct err *err);
 void bus_close(struct bus *bus);
 
 /* One relay turn: move at most `limit` unsent outbox rows, in seq order, to their topics, while (kind 'relay', name
- * 'outbox', owner, epoch) is held. The postgres engine does it in one transaction of `relay_db` in a single flush.
- * *out_moved says how many; -1 with kind TEMP and *out_lost_lease set when the lease is another's. */
+ * 'outbox', owner, epoch) is held. The postgres engine does it in one transaction of `relay_db` in a single flush; the
+ * kafka engine reads them, waits for the brokers' acknowledgements and deletes what was acknowledged: a crash in between
+ * sends them again, with the same ce_id. *out_moved says how many; -1 with kind TEMP and *out_lost_lease set when the
+ * lease is another's. */
 int bus_relay(struct bus *bus, struct db *relay_db, const char *owner, int64_t epoch, int limit, int *out_moved,
               bool *out_lost_lease, struct err *err) MUST_CHECK;
 
@@ -92,6 +110,18 @@ void bus_rewind(struct bus_consumer *consumer);
 /* Keep the membership and the partitions alive during a long wait (polls nothing). Cheap: it acts when it is due. */
 int bus_keep_alive(struct bus_consumer *consumer, struct err *err) MUST_CHECK;
 
+/* --- reading without a group ------------------------------------------------------------------------------------- */
+
+struct bus_reader;
+
+/* All of `topic` (which outlives the reader) from its oldest record to what is its end now. */
+struct bus_reader *bus_reader_open(const struct bus_options *options, const char *topic, struct err *err);
+void bus_reader_close(struct bus_reader *reader);
+
+/* The next records, at most `limit`, in order per partition; *out_count is 0 at the end. They live in `arena`. */
+int bus_reader_next(struct bus_reader *reader, struct arena *arena, size_t limit, struct bus_record **out,
+                    size_t *out_count, struct err *err) MUST_CHECK;
+
 /* --- administration ---------------------------------------------------------------------------------------------- */
 
 struct bus_lag {
@@ -101,10 +131,31 @@ struct bus_lag {
 	struct str owner;
 };
 
-/* Create topics and register our own groups at offset zero; can be repeated, never shrinks. */
-int bus_install(struct db *db, int partitions, struct err *err) MUST_CHECK;
-int bus_lag(struct db *db, struct arena *arena, struct bus_lag **out, size_t *out_count, struct err *err) MUST_CHECK;
-/* Cut the log past retention and every registered group's position; *out_trimmed records. */
+/* Create topics and register our own groups at offset zero; can be repeated, never shrinks. The first installation says
+ * which engine the bus of this database has. */
+int bus_install(const struct bus_options *options, struct db *db, int partitions, struct err *err) MUST_CHECK;
+
+/* The same without a word about the engine: the topics are there. `partitions` 0: as many as they have now. */
+int bus_make_topics(const struct bus_options *options, struct db *db, int partitions, struct err *err) MUST_CHECK;
+
+/* Is it one of our own groups, which read all there is? */
+bool bus_is_own_group(struct str group);
+
+/* Which engine the bus of this database has: 1, or 0 where nothing is installed yet. *out_moves: it is just changing, and
+ * nobody relays but who changes it. */
+int bus_engine_of(struct db *db, enum bus_engine *out, bool *out_moves, struct err *err) MUST_CHECK;
+
+/* Ask the relays to stand by for up to `ms`; 0: no longer. */
+int bus_engine_hold(struct db *db, int64_t ms, struct err *err) MUST_CHECK;
+
+/* From now on it is `engine`; for who holds the relays and knows that every group has read all of the old one. */
+int bus_engine_set(struct db *db, enum bus_engine engine, struct err *err) MUST_CHECK;
+
+/* How far the registered groups are, on the engine of `options`: the brokers' word on kafka. */
+int bus_lag(const struct bus_options *options, struct db *db, struct arena *arena, struct bus_lag **out,
+            size_t *out_count, struct err *err) MUST_CHECK;
+
+/* Cut the log of the postgres engine past retention and every registered group's position; *out_trimmed records. */
 int bus_trim(struct db *db, int64_t *out_trimmed, struct err *err) MUST_CHECK;
 
 #endif

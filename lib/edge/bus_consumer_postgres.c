@@ -11,13 +11,11 @@
 
 #include "base/banned.h"
 
-#define GATHER_MS 10        /* under load: a small batch is followed by a pause, so that the next is larger */
 #define SCAN_MS 250         /* the safety net under the notifications */
 #define LACKING_WAIT_MS 100 /* between looks for partitions that others still have */
 
 static const char fetch_sql[] =
-	"SELECT l.topic, l.partition, l.log_offset, l.ce_id, l.tenant_id, l.key, l.type, l.subject, l.sequence, l.traceparent,"
-	" l.value, l.created_at"
+	"SELECT " PG_RECORD_COLUMNS
 	" FROM unnest($1::text[], $2::int8[], $3::int8[], $4::int8[]) WITH ORDINALITY"
 	"   AS p (topic, partition, next_offset, most, place)"
 	" CROSS JOIN LATERAL (SELECT * FROM bus_log b WHERE b.topic = p.topic AND b.partition = p.partition"
@@ -66,6 +64,10 @@ const struct bus_ops bus_postgres_ops = {
 	.confirm = confirm,
 	.rewind = rewind_batch,
 	.keep_alive = keep_alive,
+	.reader_open = pg_reader_open,
+	.reader_close = pg_reader_close,
+	.reader_next = pg_reader_next,
+	.lag = pg_lag,
 };
 
 static struct bus_consumer *open_consumer(const struct bus_options *options, const char *group, const char *const *topics,
@@ -146,7 +148,7 @@ static int poll_records(struct bus_consumer *base, struct arena *arena, size_t r
 	}
 	consumer->is_unsettled = false;
 	consumer->has_batch = *out_count > 0;
-	consumer->gather_until_ms = *out_count && *out_count < records ? clock_mono_ms() + GATHER_MS : 0;
+	consumer->gather_until_ms = *out_count && *out_count < records ? clock_mono_ms() + BUS_GATHER_MS : 0;
 	if (*out_count == 1) {
 		const struct holding *holding = bus_holding(consumer, (*out)->topic, (*out)->partition);
 		*out_poisoned = holding && holding->crashes >= BUS_CRASHES_MAX && (*out)->offset == holding->next_offset;
@@ -355,20 +357,7 @@ static struct bus_record *read_records(struct pg_consumer *consumer, struct aren
 		total += db_str(rows, row, 10).len;
 		if (n && total > bytes)
 			break;
-		records[n] = (struct bus_record){
-			.topic = str_of(consumer->topics[holding->topic]),
-			.partition = holding->partition,
-			.offset = db_int(rows, row, 2),
-			.ce_id = db_uuid(rows, row, 3),
-			.tenant = { db_uuid(rows, row, 4) },
-			.key = str_dup(arena, db_str(rows, row, 5)),
-			.type = str_dup(arena, db_str(rows, row, 6)),
-			.subject = str_dup(arena, db_str(rows, row, 7)),
-			.sequence = db_int(rows, row, 8),
-			.traceparent = str_dup(arena, db_str(rows, row, 9)),
-			.value = str_dup(arena, db_str(rows, row, 10)),
-			.time_us = db_time(rows, row, 11),
-		};
+		records[n] = pg_record(arena, rows, row, consumer->topics[holding->topic]);
 		holding->delivered = records[n++].offset + 1;
 	}
 	*out_count = n;

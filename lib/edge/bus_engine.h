@@ -22,6 +22,16 @@ struct bus_ops {
 	int (*confirm)(struct bus_consumer *consumer, size_t *out_lost, struct err *err);
 	void (*rewind)(struct bus_consumer *consumer);
 	int (*keep_alive)(struct bus_consumer *consumer, struct err *err);
+
+	struct bus_reader *(*reader_open)(const struct bus_options *options, const char *topic, struct err *err);
+	void (*reader_close)(struct bus_reader *reader);
+	int (*reader_next)(struct bus_reader *reader, struct arena *arena, size_t limit, struct bus_record **out,
+	                   size_t *out_count, struct err *err);
+
+	/* NULL: the tables are all there is to it. */
+	int (*make_topics)(const struct bus_options *options, int partitions, struct err *err);
+	int (*lag)(const struct bus_options *options, struct db *db, struct arena *arena, struct bus_lag **out,
+	           size_t *out_count, struct err *err);
 };
 
 /* The first member of each engine's own structs. */
@@ -31,8 +41,33 @@ struct bus {
 struct bus_consumer {
 	const struct bus_ops *ops;
 };
+struct bus_reader {
+	const struct bus_ops *ops;
+};
 
-extern const struct bus_ops bus_postgres_ops;
+extern const struct bus_ops bus_postgres_ops, bus_kafka_ops;
+const struct bus_ops *bus_ops_of(enum bus_engine engine);
+
+/* So many records are tried one by one after a crash: the batch that may have held the culprit. */
+#define BUS_SINGLY 200
+/* So many crashes at one offset set its record aside. */
+#define BUS_CRASHES_MAX 3
+/* Under load: a small batch is followed by a pause, so that the next is larger. */
+#define BUS_GATHER_MS 10
+
+/* The topics that we make, and our own groups: those start at zero, so that one whose program starts late misses
+ * nothing. contracts/topics.yaml says the same. */
+struct bus_topic {
+	const char *name;
+	int retention_hours;
+};
+struct bus_group {
+	const char *name, *topic;
+};
+#define BUS_TOPICS 3
+#define BUS_GROUPS 3
+extern const struct bus_topic bus_topics[BUS_TOPICS];
+extern const struct bus_group bus_groups[BUS_GROUPS];
 
 /* Which of `partitions` belong to the member at `index` of `members`: consecutive ones, the first members one more each
  * where they do not divide. Kafka's range assignor deals a topic in the same way. */

@@ -6,11 +6,6 @@
 
 #include "bus_engine.h"
 
-/* So many records are tried one by one after a crash: the batch that may have held the culprit. */
-#define BUS_SINGLY 200
-/* So many crashes at one offset set its record aside. */
-#define BUS_CRASHES_MAX 3
-
 /* A partition that is ours. */
 struct holding {
 	int topic; /* index into topics */
@@ -49,6 +44,21 @@ struct bus *pg_bus_open(const struct bus_options *options, struct err *err);
 void pg_bus_close(struct bus *base);
 int pg_bus_relay(struct bus *base, struct db *relay_db, const char *owner, int64_t epoch, int limit, int *out_moved,
                  bool *out_lost_lease, struct err *err) MUST_CHECK;
+
+/* Reading without a group (bus_reader_postgres.c) and measuring (bus_admin.c). */
+struct bus_reader *pg_reader_open(const struct bus_options *options, const char *topic, struct err *err);
+void pg_reader_close(struct bus_reader *base);
+int pg_reader_next(struct bus_reader *base, struct arena *arena, size_t limit, struct bus_record **out, size_t *out_count,
+                   struct err *err) MUST_CHECK;
+
+/* The columns of bus_log from which a record is read, and the record of a row, copied into the arena. */
+#define PG_RECORD_COLUMNS \
+	"l.topic, l.partition, l.log_offset, l.ce_id, l.tenant_id, l.key, l.type, l.subject, l.sequence, l.traceparent," \
+	" l.value, l.created_at"
+struct bus_record pg_record(struct arena *arena, const struct db_result *rows, int row, const char *topic);
+
+int pg_lag(const struct bus_options *options, struct db *db, struct arena *arena, struct bus_lag **out, size_t *out_count,
+           struct err *err) MUST_CHECK;
 
 /* Membership and leases. `may_change_hands`: no batch is in hand, so partitions may be given up and taken. */
 int bus_upkeep(struct pg_consumer *consumer, bool may_change_hands, struct err *err) MUST_CHECK;

@@ -38,6 +38,7 @@ struct relay {
 	struct bus *bus;
 	struct lease lease;
 	bool holds;
+	bool is_told; /* that the engine is another */
 	int64_t next_lease_ms, next_gauges_ms;
 	struct backoff backoff;
 };
@@ -54,6 +55,7 @@ static struct metric snapshot_age =
 static void *relay_thread(void *arg);
 static int turn(struct relay *relay, int *out_moved, struct err *err);
 static int keep_lease(struct relay *relay, struct err *err);
+static int is_our_engine(struct relay *relay, struct err *err);
 static int stand_down(struct relay *relay, const char *event, struct err *err);
 static int gauges(struct relay *relay, struct err *err);
 static int has_rows(struct relay *relay, struct err *err);
@@ -162,10 +164,23 @@ static int keep_lease(struct relay *relay, struct err *err)
 	if (now_ms < relay->next_lease_ms)
 		return 0;
 	relay->next_lease_ms = now_ms + relay->lease_ms / 5;
+	int ours = is_our_engine(relay, err);
+	if (ours < 0)
+		return -1;
+	if (!ours && !relay->holds)
+		return 0;
+	if (!ours) {
+		if (lease_release(relay->db, &relay->arena, &relay->lease, err) < 0)
+			return -1;
+		return stand_down(relay, "relay.released", err);
+	}
 	int got = relay->holds ? lease_renew(relay->db, &relay->arena, &relay->lease, relay->lease_ms, err)
 	                       : lease_take(relay->db, &relay->arena, &relay->lease, relay->lease_ms, err);
 	if (got < 0)
 		return -1;
+	/* A move between the engines has the lease while it changes the engine: what was so before may be past. */
+	if (got && !relay->holds && (ours = is_our_engine(relay, err)) <= 0)
+		return ours < 0 ? -1 : lease_release(relay->db, &relay->arena, &relay->lease, err);
 	if (got && !relay->holds) {
 		/* Before the first scan: what is put there after it will wake us. Those who stand by sleep on. */
 		if (db_listen(relay->db, OUTBOX_CHANNEL, err) < 0)
@@ -177,6 +192,22 @@ static int keep_lease(struct relay *relay, struct err *err)
 		return stand_down(relay, "relay.lost", err);
 	}
 	return 0;
+}
+
+/* 0: the outbox goes to the other engine, and whoever has that one moves it; or the engine is just changing. */
+static int is_our_engine(struct relay *relay, struct err *err)
+{
+	enum bus_engine engine = relay->options.engine;
+	bool moves;
+	if (bus_engine_of(relay->db, &engine, &moves, err) < 0)
+		return -1;
+	bool is_ours = engine == relay->options.engine;
+	if (!is_ours && !relay->is_told)
+		log_warn("relay.other_engine", LOG_TEXT("installed", bus_engine_name(engine)),
+		         LOG_TEXT("ours", bus_engine_name(relay->options.engine)),
+		         LOG_TEXT("remedy", "set MAILCASE_BUS to the installed one, or run `casectl bus move`"), LOG_END);
+	relay->is_told = !is_ours;
+	return is_ours && !moves;
 }
 
 static int stand_down(struct relay *relay, const char *event, struct err *err)

@@ -28,8 +28,6 @@
 static const struct conf_setting common_settings[] = {
 	{ "MAILCASE_DATABASE_URL", CONF_SECRET, offsetof(struct service_conf, database_url), .required = true,
 	  .help = "PostgreSQL: a libpq connection string or URL" },
-	{ "MAILCASE_BUS", CONF_CHOICE, offsetof(struct service_conf, bus), .def = "postgres", .choices = "postgres|kafka",
-	  .help = "engine of the bus" },
 	{ "MAILCASE_LOG_LEVEL", CONF_CHOICE, offsetof(struct service_conf, log_level), .def = "info",
 	  .choices = "debug|info|warn|error", .help = "least level that is logged; addresses and subjects only at debug" },
 	{ "MAILCASE_OPS_LISTEN", CONF_TEXT, offsetof(struct service_conf, ops_listen), .def = "",
@@ -42,10 +40,6 @@ static const struct conf_setting common_settings[] = {
 	  .help = "take part in moving the outbox to the bus" },
 	{ "MAILCASE_RELAY_LEASE_MS", CONF_INT, offsetof(struct service_conf, relay_lease_ms), .def = "5000", .min = 200,
 	  .max = 60000, .help = "how long a relay that is gone holds up the outbox; renewed at a fifth" },
-	{ "MAILCASE_MEMBER_EXPIRY_MS", CONF_INT, offsetof(struct service_conf, member_expiry_ms), .def = "6000", .min = 300,
-	  .max = 60000, .help = "postgres bus: when a silent member leaves its group; renewed at a third" },
-	{ "MAILCASE_POSITION_EXPIRY_MS", CONF_INT, offsetof(struct service_conf, position_expiry_ms), .def = "10000",
-	  .min = 500, .max = 120000, .help = "postgres bus: when a silent member's partitions are taken; renewed at a fifth" },
 	{ 0 },
 };
 static const struct conf_setting no_settings[] = { { 0 } };
@@ -67,8 +61,8 @@ int service_main(int argc, char **argv, const struct service_def *def)
 		return status;
 	struct service service = { .name = def->name, .relay_wake_fd = -1, .stop_fd = -1 };
 	service.own_conf = xcalloc(1, def->own_conf_size ? def->own_conf_size : 1);
-	const struct conf_setting *const tables[] = { common_settings, def->settings ? def->settings : no_settings };
-	void *const configs[] = { &service.conf, service.own_conf };
+	const struct conf_setting *const tables[] = { common_settings, bus_settings, def->settings ? def->settings : no_settings };
+	void *const configs[] = { &service.conf, &service.bus_conf, service.own_conf };
 	status = 2;
 	if (conf_load_tables(tables, configs, ARRAY_LEN(tables), stderr) == 0) {
 		enum log_level level = LOG_INFO;
@@ -117,7 +111,7 @@ static int parse_arguments(int argc, char **argv, const struct service_def *def)
 	}
 	if (!wants_settings)
 		return -1;
-	const struct conf_setting *const tables[] = { common_settings, def->settings ? def->settings : no_settings };
+	const struct conf_setting *const tables[] = { common_settings, bus_settings, def->settings ? def->settings : no_settings };
 	conf_print_tables(tables, ARRAY_LEN(tables), def->name, is_markdown, stdout);
 	return 0;
 }
@@ -141,16 +135,10 @@ static int run(const struct service_def *def, struct service *service)
 	int failed = 0;
 	service->stop_fd = stop_fd;
 	service->relay_wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	service->bus_options = (struct bus_options){
-		.engine = strcmp(service->conf.bus, "kafka") == 0 ? BUS_KAFKA : BUS_POSTGRES,
-		.database_url = service->conf.database_url,
-		.name = service->instance,
-		.member_expiry_ms = service->conf.member_expiry_ms,
-		.position_expiry_ms = service->conf.position_expiry_ms,
-	};
+	service->bus_options = bus_conf_options(&service->bus_conf, service->conf.database_url, service->instance);
 	service_alive(service);
 	log_info("service.started", LOG_TEXT("version", MAILCASE_VERSION), LOG_TEXT("instance", service->instance),
-	         LOG_TEXT("bus", service->conf.bus), LOG_END);
+	         LOG_TEXT("bus", service->bus_conf.engine), LOG_END);
 	struct ops *ops = ops_start(service->conf.ops_listen, &health, &err);
 	if (!ops && err.kind)
 		failed = -1;

@@ -14,25 +14,23 @@
 
 #include "base/conf.h"
 #include "base/err.h"
-#include "edge/bus.h"
+#include "kit/bus_conf.h"
 
 /* Settings that every service has. */
 struct service_conf {
 	char *database_url;  /* MAILCASE_DATABASE_URL, secret */
-	char *bus;           /* MAILCASE_BUS: postgres|kafka */
 	char *log_level;     /* MAILCASE_LOG_LEVEL */
 	char *ops_listen;    /* MAILCASE_OPS_LISTEN: host:port of /livez /readyz /metrics; "" none */
 	char *seal_key_file; /* MAILCASE_SEAL_KEY_FILE */
 	int64_t batch_max;         /* MAILCASE_BATCH_MAX: records taken per turn, 200 */
 	int64_t relay_lease_ms;    /* MAILCASE_RELAY_LEASE_MS: 5,000 */
-	int64_t member_expiry_ms;  /* MAILCASE_MEMBER_EXPIRY_MS: 6,000 */
-	int64_t position_expiry_ms; /* MAILCASE_POSITION_EXPIRY_MS: 10,000 */
 	bool relay;                /* MAILCASE_RELAY: take part in relaying, on */
 };
 
 struct service {
 	const char *name;
 	struct service_conf conf;
+	struct bus_conf bus_conf;
 	void *own_conf;            /* the program's own settings struct */
 	char instance[64];         /* unique per process: owner of leases, member of groups */
 	struct bus_options bus_options; /* ready for bus_consumer_open() */

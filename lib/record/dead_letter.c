@@ -3,17 +3,15 @@
 
 #include "base/banned.h"
 
-/* The same place with another record: the topic was made anew, and what was known of its old records is past. A record
- * that had been replayed with success and fails again is dead again. */
+/* A record that had been replayed with success and fails again is dead again. One that comes again at another offset,
+ * after a crash of the relay or a move between the engines, is the same letter. */
 static const char put_sql[] =
 	"INSERT INTO dead_letter AS old (id, tenant_id, group_name, topic, partition, log_offset, ce_id, key, type, subject,"
 	" sequence, traceparent, value, ce_time, reason)"
 	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
-	" ON CONFLICT (group_name, topic, partition, log_offset) DO UPDATE SET tenant_id = EXCLUDED.tenant_id,"
-	" ce_id = EXCLUDED.ce_id, key = EXCLUDED.key, type = EXCLUDED.type, subject = EXCLUDED.subject,"
-	" sequence = EXCLUDED.sequence, traceparent = EXCLUDED.traceparent, value = EXCLUDED.value,"
-	" ce_time = EXCLUDED.ce_time, reason = EXCLUDED.reason, created_at = clock_timestamp(), replay_at = NULL,"
-	" ended_at = NULL WHERE old.ce_id <> EXCLUDED.ce_id OR old.ended_at IS NOT NULL";
+	" ON CONFLICT (group_name, topic, ce_id) DO UPDATE SET partition = EXCLUDED.partition,"
+	" log_offset = EXCLUDED.log_offset, reason = EXCLUDED.reason, created_at = clock_timestamp(), replay_at = NULL,"
+	" ended_at = NULL WHERE old.ended_at IS NOT NULL";
 
 static const char take_sql[] =
 	"UPDATE dead_letter SET replays = replays + 1,"

@@ -34,6 +34,7 @@ static const struct conf_setting settings[] = {
 	  .help = "partitions of each topic that `casectl topics` makes" },
 	{ 0 },
 };
+static const struct conf_setting *const tables[] = { settings, bus_settings };
 
 static const struct option_def common_options[] = {
 	{ "tenant", OPTION_TEXT, "NAME", "whose data (default MAILCASE_TENANT, else the only tenant)" },
@@ -51,6 +52,7 @@ static const struct option_def first_options[] = {
 static const struct noun *const nouns[] = {
 	&noun_migrate,
 	&noun_topics,
+	&noun_bus,
 	&noun_seal_key,
 	&noun_tenant,
 	&noun_user,
@@ -63,6 +65,7 @@ static const struct noun *const nouns[] = {
 	&noun_outbound,
 	&noun_dlq,
 	&noun_lag,
+	&noun_events,
 	&noun_health,
 	&noun_probe,
 	&noun_parse,
@@ -90,7 +93,7 @@ int main(int argc, char **argv)
 	int status = dispatch(&ctl, argc, argv);
 	db_close(ctl.db);
 	seal_key_wipe(&ctl.seal_key);
-	conf_done(settings, &ctl.conf);
+	conf_done_tables(tables, (void *const[]){ &ctl.conf, &ctl.bus_conf }, ARRAY_LEN(tables));
 	arena_done(&ctl.arena);
 	if (fflush(stdout) != 0 && status == CTL_DONE)
 		status = CTL_FAILED;
@@ -105,13 +108,13 @@ static int dispatch(struct ctl *ctl, int argc, char **argv)
 
 	/* The form that all programs have; an optional value is nothing that the tables of options know. */
 	if (argc == 2 && strcmp(argv[1], "--settings=markdown") == 0) {
-		conf_print(settings, "casectl", true, stdout);
+		conf_print_tables(tables, ARRAY_LEN(tables), "casectl", true, stdout);
 		return CTL_DONE;
 	}
 	if (!options_parse(&ctl->arena, first_options, common_options, argc, argv, true, &before))
 		return CTL_USAGE;
 	if (options_find(&before, "settings")->given_len) {
-		conf_print(settings, "casectl", false, stdout);
+		conf_print_tables(tables, ARRAY_LEN(tables), "casectl", false, stdout);
 		return CTL_DONE;
 	}
 	if (options_find(&before, "version")->given_len) {
@@ -174,7 +177,7 @@ static int provide(struct ctl *ctl, int needs, const struct options *before)
 {
 	int status = CTL_DONE;
 
-	if (conf_load(settings, &ctl->conf, stderr) > 0)
+	if (conf_load_tables(tables, (void *const[]){ &ctl->conf, &ctl->bus_conf }, ARRAY_LEN(tables), stderr) > 0)
 		return CTL_USAGE;
 	if ((needs & NEED_DATABASE) && !ctl->conf.database_url[0])
 		return ctl_usage("MAILCASE_DATABASE_URL is not set: it says where the database is");

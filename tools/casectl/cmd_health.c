@@ -15,7 +15,9 @@ static int lag(struct ctl *ctl)
 	size_t count;
 	int64_t behind = 0;
 
-	if (bus_lag(ctl->db, &ctl->arena, &rows, &count, &ctl->err) < 0)
+	struct bus_options options = ctl_bus(ctl);
+
+	if (bus_lag(&options, ctl->db, &ctl->arena, &rows, &count, &ctl->err) < 0)
 		return ctl_failed(ctl);
 	if (!ctl->as_json)
 		printf("%-10s %-28s %9s %8s %8s %8s  %s\n", "GROUP", "TOPIC", "PARTITION", "NEXT", "END", "LAG", "OWNER");
@@ -55,12 +57,16 @@ const struct noun noun_lag = { "lag", "how far each group is behind", lag_verbs 
 /* --- health ------------------------------------------------------------------------------------------------------ */
 
 /* Each answers one row: is it well, and what is to be said. */
+/* At work: a member that is alive (postgres), or one that holds positions (kafka). */
 static const char sql_bus[] =
-	"SELECT count(DISTINCT p.topic) = 3 AND NOT EXISTS (SELECT 1 FROM (VALUES ('threader'), ('router'), "
-	"('notifier')) AS g(name) "
-	"WHERE NOT EXISTS (SELECT 1 FROM bus_member m WHERE m.group_name = g.name AND m.expires > clock_timestamp())), "
-	"count(DISTINCT p.topic) || ' topics; at work: ' || COALESCE((SELECT string_agg(DISTINCT m.group_name, ', ') "
-	"FROM bus_member m WHERE m.expires > clock_timestamp()), 'nobody') FROM bus_partition p";
+	"WITH at_work AS (SELECT group_name FROM bus_member WHERE expires > clock_timestamp()"
+	" AND (SELECT name FROM bus_engine) = 'postgres'"
+	" UNION SELECT group_name FROM bus_position WHERE owner IS NOT NULL AND (SELECT name FROM bus_engine) = 'kafka')"
+	" SELECT count(DISTINCT p.topic) = 3 AND NOT EXISTS (SELECT FROM (VALUES ('threader'), ('router'), ('notifier'))"
+	" AS g (name) WHERE g.name NOT IN (SELECT group_name FROM at_work)),"
+	" 'engine ' || coalesce((SELECT name FROM bus_engine), 'not installed') || '; ' || count(DISTINCT p.topic)"
+	" || ' topics; at work: ' || coalesce((SELECT string_agg(group_name, ', ' ORDER BY group_name) FROM at_work), 'nobody')"
+	" FROM bus_partition p";
 static const char sql_outbox[] =
 	"SELECT COALESCE(min(created_at) > clock_timestamp() - $1 * interval '1 second', true), "
 	"CASE WHEN count(*) = 0 THEN 'empty' ELSE count(*) || ' waiting, the oldest for ' || "

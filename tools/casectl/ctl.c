@@ -12,6 +12,11 @@ static void complain(const char *format, va_list args);
 
 /* --- options ----------------------------------------------------------------------------------------------------- */
 
+struct bus_options ctl_bus(const struct ctl *ctl)
+{
+	return bus_conf_options(&ctl->bus_conf, ctl->conf.database_url, "casectl");
+}
+
 bool ctl_given(const struct ctl *ctl, const char *option)
 {
 	const struct option_value *value = options_find(&ctl->options, option);

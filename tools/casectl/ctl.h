@@ -11,6 +11,7 @@
 #include "ctl_table.h"
 #include "desk/desk.h"
 #include "edge/seal.h"
+#include "kit/bus_conf.h"
 
 enum ctl_exit { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_NOT_FOUND = 3, CTL_REFUSED = 4 };
 
@@ -31,6 +32,7 @@ struct ctl_conf {
 
 struct ctl {
 	struct ctl_conf conf;
+	struct bus_conf bus_conf;
 	struct arena arena;
 	struct db *db;
 	struct options options;
@@ -61,8 +63,12 @@ struct noun {
 extern const struct noun noun_migrate, noun_topics, noun_seal_key, noun_tenant, noun_user, noun_team, noun_queue,
 	noun_mailbox, noun_outbound_mailbox, noun_case, noun_where_is, noun_outbound, noun_dlq, noun_lag, noun_health,
 	noun_probe, noun_parse;
+	noun_parse, noun_probe, noun_bus, noun_events;
 
 /* --- options ----------------------------------------------------------------------------------------------------- */
+
+/* Of the engine that MAILCASE_BUS names. */
+struct bus_options ctl_bus(const struct ctl *ctl);
 
 bool ctl_given(const struct ctl *ctl, const char *option);
 const char *ctl_text(const struct ctl *ctl, const char *option); /* NULL where not given */

@@ -38,7 +38,7 @@ static const struct conf_setting settings[] = {
 };
 
 static int run(struct service *service, struct err *err);
-static int install(struct db *db, int partitions, struct err *err);
+static int install(struct service *service, struct db *db, int partitions, struct err *err);
 static int trim(struct db *db, struct err *err);
 static int produce(struct service *service, struct db *db, const struct peer_conf *conf, struct err *err);
 static int produce_batch(struct db *db, struct arena *arena, int64_t keys, size_t count, struct err *err);
@@ -72,7 +72,7 @@ static int run(struct service *service, struct err *err)
 		return err->kind ? -1 : 0;
 	int failed = 0;
 	if (str_eq(mode, STR("install")))
-		failed = install(db, (int)conf->count, err);
+		failed = install(service, db, (int)conf->count, err);
 	else if (str_eq(mode, STR("trim")))
 		failed = trim(db, err);
 	else if (str_eq(mode, STR("produce")))
@@ -86,9 +86,9 @@ static int run(struct service *service, struct err *err)
 	return failed;
 }
 
-static int install(struct db *db, int partitions, struct err *err)
+static int install(struct service *service, struct db *db, int partitions, struct err *err)
 {
-	return bus_install(db, partitions, err);
+	return bus_install(&service->bus_options, db, partitions, err);
 }
 
 static int trim(struct db *db, struct err *err)

@@ -45,22 +45,11 @@ static void each_partition_has_one_member(void **state)
 		}
 }
 
-static void an_engine_that_is_not_built_in_is_refused(void **state)
-{
-	struct bus_options options = { .engine = BUS_KAFKA, .name = "t" };
-	struct err err = { 0 };
-	(void)state;
-	assert_null(bus_open(&options, &err));
-	assert_int_equal(err.kind, ERR_FATAL);
-	assert_null(bus_consumer_open(&options, "g", (const char *const[]){ "t", NULL }, &err));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(partitions_are_dealt_as_kafkas_range_does),
 		cmocka_unit_test(each_partition_has_one_member),
-		cmocka_unit_test(an_engine_that_is_not_built_in_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

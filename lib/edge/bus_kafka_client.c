@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What all clients of the kafka engine have in common: names, settings, log, and the words of a failure.
+ */
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "bus_kafka.h"
+
+#include "base/banned.h"
+
+#define GROUP_PREFIX "mailcase."
+#define LOG_LEVEL_ERROR 3 /* of syslog, as librdkafka counts */
+
+static int set_security(rd_kafka_conf_t *conf, const struct bus_kafka_options *kafka, struct err *err);
+static int set_given(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err);
+static void write_log(const rd_kafka_t *rk, int level, const char *facility, const char *text);
+
+struct kafka_name kafka_topic(const struct bus_options *options, const char *topic)
+{
+	struct kafka_name name;
+	snprintf(name.text, sizeof name.text, "%s%s", options->kafka.prefix, topic);
+	return name;
+}
+
+struct kafka_name kafka_group(const struct bus_options *options, const char *group)
+{
+	struct kafka_name name;
+	snprintf(name.text, sizeof name.text, "%s" GROUP_PREFIX "%s", options->kafka.prefix, group);
+	return name;
+}
+
+rd_kafka_conf_t *kafka_conf(const struct bus_options *options, struct err *err)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+
+	rd_kafka_conf_set_log_cb(conf, write_log);
+	/* Brokers that come back are found again at once, not after ten seconds. */
+	if (kafka_set(conf, "bootstrap.servers", options->kafka.brokers, err) == 0 &&
+	    kafka_set(conf, "client.id", options->name, err) == 0 && kafka_set_int(conf, "reconnect.backoff.ms", 50, err) == 0 &&
+	    kafka_set_int(conf, "reconnect.backoff.max.ms", 1000, err) == 0 &&
+	    kafka_set(conf, "log.connection.close", "false", err) == 0 && set_security(conf, &options->kafka, err) == 0)
+		return conf;
+	rd_kafka_conf_destroy(conf);
+	return NULL;
+}
+
+static int set_security(rd_kafka_conf_t *conf, const struct bus_kafka_options *kafka, struct err *err)
+{
+	/* 2.0.2 (Debian 12) sends the nonce twice, and brokers from 4.0 on refuse that. */
+	if (strncmp(kafka->security, "sasl", 4) == 0 && strncmp(kafka->sasl, "scram", 5) == 0 && rd_kafka_version() < 0x020601ff)
+		log_error("kafka.old_scram", LOG_TEXT("version", rd_kafka_version_str()),
+		          LOG_TEXT("remedy", "SCRAM needs librdkafka 2.6.1 for brokers of version 4: take mutual TLS or the image"),
+		          LOG_END);
+	if (set_given(conf, "security.protocol", kafka->security, err) < 0 ||
+	    set_given(conf, "ssl.ca.location", kafka->ca_file, err) < 0 ||
+	    set_given(conf, "ssl.certificate.location", kafka->cert_file, err) < 0 ||
+	    set_given(conf, "ssl.key.location", kafka->key_file, err) < 0 ||
+	    set_given(conf, "ssl.key.password", kafka->key_password, err) < 0 ||
+	    set_given(conf, "sasl.username", kafka->user, err) < 0 ||
+	    set_given(conf, "sasl.password", kafka->password, err) < 0)
+		return -1;
+	if (strncmp(kafka->security, "sasl", 4) != 0)
+		return 0;
+	char mechanism[32];
+	size_t len = 0;
+	for (const char *at = kafka->sasl; *at && len + 1 < sizeof mechanism; at++)
+		mechanism[len++] = *at >= 'a' && *at <= 'z' ? (char)(*at - 'a' + 'A') : *at;
+	mechanism[len] = '\0';
+	return set_given(conf, "sasl.mechanism", mechanism, err);
+}
+
+static int set_given(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err)
+{
+	return *value ? kafka_set(conf, name, value, err) : 0;
+}
+
+/* The library's own words may quote the value; a password's are dropped. */
+int kafka_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err)
+{
+	char why[200];
+
+	if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
+		return 0;
+	return err_set(err, ERR_FATAL, "cannot set %s of the Kafka client: %s", name,
+	               strstr(name, "password") ? "the value is refused" : why);
+}
+
+int kafka_set_int(rd_kafka_conf_t *conf, const char *name, int64_t value, struct err *err)
+{
+	char text[24];
+
+	snprintf(text, sizeof text, "%lld", (long long)value);
+	return kafka_set(conf, name, text, err);
+}
+
+rd_kafka_t *kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct err *err)
+{
+	char why[200];
+	rd_kafka_t *rk = rd_kafka_new(type, conf, why, sizeof why);
+
+	if (!rk) {
+		rd_kafka_conf_destroy(conf);
+		err_set(err, ERR_FATAL, "cannot make a Kafka client: %s", why);
+	}
+	return rk;
+}
+
+int kafka_failed(struct err *err, rd_kafka_resp_err_t why, const char *format, ...)
+{
+	static const struct {
+		rd_kafka_resp_err_t why;
+		const char *words;
+	} remedies[] = {
+		{ RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, "the topic is not there; run `casectl topics`" },
+		{ RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "the topic is not there; run `casectl topics`" },
+		{ RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "no broker answers; see MAILCASE_KAFKA_BROKERS" },
+		{ RD_KAFKA_RESP_ERR__TRANSPORT, "no broker answers; see MAILCASE_KAFKA_BROKERS" },
+		{ RD_KAFKA_RESP_ERR__TIMED_OUT, "the brokers did not answer in time; see MAILCASE_KAFKA_BROKERS" },
+		{ RD_KAFKA_RESP_ERR__RESOLVE, "a broker's name is unknown; see MAILCASE_KAFKA_BROKERS" },
+		{ RD_KAFKA_RESP_ERR__AUTHENTICATION, "the brokers refused the login; see MAILCASE_KAFKA_USER and _PASSWORD" },
+		{ RD_KAFKA_RESP_ERR__SSL, "TLS failed; see MAILCASE_KAFKA_CA_FILE, _CERT_FILE and _KEY_FILE" },
+		{ RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, "the brokers' access list does not allow it; see docs/integrate.md" },
+		{ RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, "the brokers' access list does not allow it; see docs/integrate.md" },
+		{ RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, "the brokers' access list does not allow it; see docs/integrate.md" },
+		{ RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, "the brokers take no records of 64 KiB; raise max.message.bytes" },
+	};
+	const char *words = rd_kafka_err2str(why);
+	char what[160];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof what, format, args);
+	va_end(args);
+	for (size_t i = 0; i < ARRAY_LEN(remedies); i++)
+		if (remedies[i].why == why)
+			words = remedies[i].words;
+	return err_set(err, ERR_TEMP, "%s: %s", what, words);
+}
+
+/* What it says of lost connections comes as errors of our own calls too. */
+static void write_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+	(void)rk;
+	if (level <= LOG_LEVEL_ERROR)
+		log_warn("kafka.client", LOG_TEXT("facility", facility), LOG_TEXT("text", text), LOG_END);
+	else
+		log_debug("kafka.client", LOG_TEXT("facility", facility), LOG_TEXT("text", text), LOG_END);
+}
