@@ -12,7 +12,8 @@ from harness.wait import wait_until
 
 TOPIC = "mailcase.case.events.v1"
 # Everything that waits for a silent process, shortened.
-FAST = {"MAILCASE_RELAY_LEASE_MS": "800", "MAILCASE_MEMBER_EXPIRY_MS": "900", "MAILCASE_POSITION_EXPIRY_MS": "1200"}
+FAST = {"MAILCASE_RELAY_LEASE_MS": "800", "MAILCASE_MEMBER_EXPIRY_MS": "900", "MAILCASE_POSITION_EXPIRY_MS": "1200",
+        "MAILCASE_KAFKA_SESSION_MS": "1200"}
 LEASES_SECONDS = 1.3
 
 TABLES = """
@@ -105,8 +106,17 @@ class Bus(Installation):
         return self.rows("SELECT * FROM dead_letter WHERE group_name = %s ORDER BY partition, log_offset", group)
 
     def lag(self, group="alpha"):
-        return self.value("SELECT sum(b.next_offset - p.next_offset)::bigint FROM bus_position p"
-                          " JOIN bus_partition b USING (topic, partition) WHERE p.group_name = %s", group)
+        return super().lag(group)
+
+    def owners(self, group="alpha"):
+        """How many partitions each member has at this moment."""
+        alive = "expires > now()" if self.engine == "postgres" else "owner IS NOT NULL"
+        return sorted(row["n"] for row in self.rows("SELECT count(*) AS n FROM bus_position WHERE group_name = %s"
+                                                    f" AND {alive} GROUP BY owner", group))
+
+    def log(self):
+        """All records of the topic, as casectl reads them."""
+        return self.parse_json(self.casectl("events").stdout)
 
     def unsent(self):
         return self.value("SELECT count(*) FROM outbox")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a group may rely on, one sentence a test."""
 
+from datetime import datetime
+
 import pytest
 from harness.wait import wait_until
 
@@ -70,7 +72,7 @@ def test_partitions_of_the_dead_are_taken_over(bus):
     bus.start_peer("relay")
     victim = bus.start_peer("consume")
     bus.wait_seen(bus.put("test.storm"))
-    wait_until(lambda: bus.value("SELECT count(*) FROM bus_position WHERE owner IS NOT NULL") == bus.partitions,
+    wait_until(lambda: bus.owners() == [bus.partitions],
                what="the first has all")
     victim.kill()
     bus.drop(victim)
@@ -80,13 +82,10 @@ def test_partitions_of_the_dead_are_taken_over(bus):
 
 
 def test_members_share_the_partitions(bus):
-    def owners():
-        return sorted(row["n"] for row in bus.rows("SELECT count(*) AS n FROM bus_position WHERE group_name = 'alpha'"
-                                                   " AND expires > now() GROUP BY owner"))
     consumers = [bus.start_peer("consume") for _ in range(3)]
-    wait_until(lambda: owners() == [1, 1, 2], what=lambda: f"4 partitions on 3 members: {owners()}")
+    wait_until(lambda: bus.owners() == [1, 1, 2], what=lambda: f"4 partitions on 3 members: {bus.owners()}")
     bus.stop(consumers[0])
-    wait_until(lambda: owners() == [2, 2], what=lambda: f"4 partitions on 2 members: {owners()}")
+    wait_until(lambda: bus.owners() == [2, 2], what=lambda: f"4 partitions on 2 members: {bus.owners()}")
 
 
 @pytest.mark.smoke
@@ -194,6 +193,7 @@ def test_a_confirm_after_the_loss_is_refused(bus):
     assert other.is_running() and slow.is_running()
 
 
+@pytest.mark.engines("postgres")  # the brokers trim by themselves
 def test_the_log_is_trimmed_behind_every_group(postgres, tmp_path):
     with Bus(postgres, tmp_path, groups=("alpha", "beta")) as bus:
         bus.rows("DELETE FROM bus_position WHERE group_name NOT IN ('alpha', 'beta') RETURNING 1")
@@ -242,7 +242,9 @@ def test_a_restart_of_the_server_is_survived(tmp_path):
         second = bus.put("test.storm")
         bus.wait_seen(second)
         assert relay.is_running() and consumer.is_running()
-        assert bus.seen() == first + second
+        # What the relay had sent and not yet deleted comes again: a repeat, by its id.
+        assert list(dict.fromkeys(bus.seen())) == first + second
+        assert bus.engine == "kafka" or len(bus.seen()) == 2
 
 
 def test_an_idle_hop_is_quick(bus):
@@ -253,7 +255,8 @@ def test_an_idle_hop_is_quick(bus):
         db.execute("ALTER TABLE peer_seen ADD at timestamptz DEFAULT clock_timestamp()")
     for _ in range(40):
         bus.wait_seen(bus.put("test.storm"))
-    took = sorted(row["ms"] for row in bus.rows(
-        "SELECT 1000 * extract(epoch FROM s.at - l.created_at)::float8 AS ms FROM peer_seen s JOIN bus_log l USING (ce_id)"))
+    seen = {str(row["ce_id"]): row["at"] for row in bus.rows("SELECT ce_id, at FROM peer_seen")}
+    took = sorted((seen[record["ce_id"]] - datetime.fromisoformat(record["ce_time"])).total_seconds() * 1000
+                  for record in bus.log())
     print(f"hop ms: p50 {took[20]:.1f}, worst {took[-1]:.1f}")
     assert took[20] < 100
