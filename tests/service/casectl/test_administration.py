@@ -65,6 +65,21 @@ def test_a_newer_schema_is_refused(postgres):
         assert done.returncode == 1 and "newer" in words and "9999" in words
 
 
+def test_a_newer_schema_that_still_serves_is_worked_with(postgres):
+    url = postgres.new_database()
+    assert run(url, "migrate").wait(60) == 0
+    with postgres.connect(url) as db:
+        db.execute("INSERT INTO schema_version (version, name, serves)"
+                   " SELECT 9999, 'from_the_future', max(version) FROM schema_version")
+    for command in (["migrate"], ["tenant", "list"]):
+        assert run(url, *command).wait(60) == 0
+    with postgres.connect(url) as db:
+        db.execute("UPDATE schema_version SET serves = 9000 WHERE version = 9999")
+    done = run(url, "tenant", "list")
+    _, words = done.communicate(timeout=60)
+    assert done.returncode == 1 and "newer" in words
+
+
 def test_an_older_schema_names_the_remedy(postgres):
     done = run(postgres.new_database(), "tenant", "list")
     _, words = done.communicate(timeout=60)
