@@ -6,6 +6,7 @@
 #	kafka.sh start DIR [NODES] [PORT_BASE]       1 or 3 nodes that are broker and controller both; ports from 9092
 #	kafka.sh stop DIR [NODE...]                  whatever of it runs, or these nodes (1, 2, 3)
 #	kafka.sh restart DIR [NODES] [PORT_BASE]
+#	kafka.sh tool CLASS ARGUMENT...              one of Kafka's own tools: TopicCommand, AclCommand, ConsoleConsumer
 #
 # What is not said is as it was at the last start of DIR. Each node has four ports: a plain one within (`INTERNAL`, the
 # first; the only one where nothing else is asked for), up to two more listeners, and the controller's. Starting what
@@ -33,6 +34,7 @@ main() {
 		return
 	fi
 	[ $# -ge 2 ] || usage
+	[ "$act" != tool ] || kafka_tool "${@:2}"
 	# shellcheck disable=SC2034 # the parts use it
 	case "$2" in
 	/*) DIR=$2 ;;
@@ -54,6 +56,6 @@ main() {
 	esac
 }
 
-usage() { die "usage: kafka.sh fetch | start|restart DIR [NODES] [PORT_BASE] | stop DIR [NODE...]"; }
+usage() { die "usage: kafka.sh fetch | start|restart DIR [NODES] [PORT_BASE] | stop DIR [NODE...] | tool CLASS ARGUMENT..."; }
 
 main "$@"

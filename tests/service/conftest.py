@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from harness.kafka import Broker  # noqa: E402
 from harness.postgres import PrivatePostgres  # noqa: E402
 
 
@@ -33,3 +34,10 @@ def postgres():
     """One server for the whole run; tests take a database of their own from it."""
     with PrivatePostgres() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def kafka():
+    """One broker of one node for the whole run, if anybody asks; tests take topics and groups of their own names."""
+    with Broker() as broker:
+        yield broker

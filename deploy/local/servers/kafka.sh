@@ -139,3 +139,10 @@ kafka_stop() {
 		rm -f "$DIR/node$node/pid"
 	done
 }
+
+kafka_tool() {
+	local class=org.apache.kafka.tools.$1
+	shift
+	kafka_fetch
+	exec "${KAFKA_JAVA[@]}" -Xmx128m -XX:SharedArchiveFile="$KAFKA_ARCHIVE" "$class" "$@"
+}

@@ -2,7 +2,8 @@
 """Servers that refuse, lie or go away: the mailbox says why, waits, and comes back by itself."""
 
 from fetcher.test_intake import mail
-from harness.mail_servers import EXPIRED, free_port_base
+from harness.authority import EXPIRED
+from harness.mail_servers import free_port_base
 from harness.wait import wait_until
 
 

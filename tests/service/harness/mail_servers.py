@@ -18,13 +18,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from harness.authority import openssl, sign
 from harness.mailbox import Mailbox
 from harness.programs import ROOT
 from harness.wait import wait_until
 
 SCRIPT = ROOT / "deploy" / "local" / "servers.sh"
 PORTS = ("imap", "imaps", "smtp", "submission", "smtps", "lmtp", "auth")
-EXPIRED = ("20200101000000Z", "20200201000000Z")
 
 
 def free_port_base(count=16):
@@ -123,22 +123,8 @@ class MailServers:
         tls = self.folder / "tls"
         with tempfile.TemporaryDirectory() as work:
             work = Path(work)
-            (work / "index").touch()
-            (work / "ca.cnf").write_text(
-                "[ca]\ndefault_ca=own\n[own]\n"
-                f"database={work}/index\nnew_certs_dir={work}\nrand_serial=yes\ndefault_md=sha256\npolicy=any\n"
-                "copy_extensions=copy\nunique_subject=no\n[any]\ncommonName=supplied\n", encoding="utf-8")
-            self._openssl("req", "-new", "-key", tls / "server.key", "-subj", "/CN=localhost", "-addext",
-                          "subjectAltName=DNS:localhost,DNS:mail.localhost,IP:127.0.0.1", "-out", work / "request")
-            dates = ["-startdate", begin, "-enddate", end] if begin else ["-days", "30"]
-            self._openssl("ca", "-batch", "-notext", "-config", work / "ca.cnf", "-cert", tls / "ca.pem", "-keyfile",
-                          tls / "ca.key", "-in", work / "request", "-out", work / "new.pem", *dates)
+            openssl("req", "-new", "-key", tls / "server.key", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=DNS:localhost,DNS:mail.localhost,IP:127.0.0.1", "-out", work / "request")
+            sign(tls / "ca.pem", tls / "ca.key", work / "request", work / "new.pem", begin, end)
             (tls / "server.pem").write_bytes((work / "new.pem").read_bytes())
         self._script("reload")
-
-    @staticmethod
-    def _openssl(*args):
-        done = subprocess.run(["openssl", *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              check=False)
-        if done.returncode != 0:
-            raise RuntimeError(done.stderr)

@@ -7,7 +7,7 @@ import pytest
 
 from harness.whole_desk import WholeDesk
 from harness.letters import bare, letter
-from harness.mail_servers import EXPIRED
+from harness.authority import EXPIRED
 from harness.programs import program
 from harness.smtp_sink import SmtpSink
 from harness.wait import wait_until

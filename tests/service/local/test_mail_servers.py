@@ -7,7 +7,8 @@ import ssl
 
 import pytest
 
-from harness.mail_servers import EXPIRED, MailServers
+from harness.authority import EXPIRED
+from harness.mail_servers import MailServers
 from harness.smtp_sink import SmtpSink
 from harness.wait import wait_until
 
