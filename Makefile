@@ -166,11 +166,11 @@ $(TEST_PROGRAM_FILES): %: %.o $(LIB)
 .PHONY: test-programs
 test-programs: $(TEST_PROGRAM_FILES) ## what the service tests drive
 
-.PHONY: all check golden golden-accept contract-accept unit layering headers lint format docs docs-check test run stop bench soak fuzz deps clean help programs
+.PHONY: all check golden golden-accept contract-check contract-accept unit layering headers lint format docs docs-check test run stop bench soak fuzz deps clean help programs
 
 all: $(LIB) $(PURE) $(PROGRAM_FILES) ## build every program
 
-check: all $(TESTS) golden layering headers docs-check ## unit tests, layering, headers: seconds, no network
+check: all $(TESTS) golden layering headers docs-check contract-check ## unit tests, layering, headers: seconds, no network
 	@tests/unit/run.sh $(TESTS)
 
 golden: $(BUILD)/bin/casectl ## what we understand of the mails in tests/corpus
@@ -178,6 +178,9 @@ golden: $(BUILD)/bin/casectl ## what we understand of the mails in tests/corpus
 
 golden-accept: $(BUILD)/bin/casectl ## rewrite the expectations there; read the difference
 	@tests/corpus/run.sh $< accept
+
+contract-check: ## topics.yaml, protos, code, AsyncAPI, manifests and docs/integrate.md say the same
+	@/usr/bin/python3 scripts/check-contract.py
 
 contract-accept: $(BUILD)/tests/unit/wire/golden_events_test ## rewrite contracts/golden, the bytes of every event; read the difference
 	@$< --accept
@@ -222,8 +225,9 @@ format: ## rewrite every .c and .h as .clang-format says
 docs-check: $(PROGRAM_FILES)
 	@/usr/bin/python3 scripts/docs.py --check $(BUILD)/bin $(PROGRAMS)
 
-docs: all ## README.md's tables of settings, metrics and log events
+docs: all ## README.md's tables of settings, metrics and log events; those of docs/integrate.md, and asyncapi.yaml
 	/usr/bin/python3 scripts/docs.py $(BUILD)/bin $(PROGRAMS)
+	/usr/bin/python3 scripts/check-contract.py --write
 
 # clang compiles the pure layers, wire and the fuzzers with coverage into a folder of their own.
 FUZZ_BUILD := build-fuzz
