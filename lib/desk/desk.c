@@ -81,29 +81,33 @@ enum desk_status desk_check_user(const struct desk *desk, struct user_id user, c
 	return DESK_DONE;
 }
 
-enum desk_status desk_refuse(const struct desk *desk, struct err *err, const char *format, ...)
+/* The reason is said, and nothing stays of what was begun. */
+static void say_no(const struct desk *desk, struct err *err, const char *format, va_list args)
 {
 	char text[sizeof err->text];
+
+	vsnprintf(text, sizeof text, format, args);
+	err_set(err, ERR_PERM, "%s", text);
+	db_rollback(desk->db);
+}
+
+enum desk_status desk_refuse(const struct desk *desk, struct err *err, const char *format, ...)
+{
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
+	say_no(desk, err, format, args);
 	va_end(args);
-	err_set(err, ERR_PERM, "%s", text);
-	db_rollback(desk->db);
 	return DESK_REFUSED;
 }
 
 enum desk_status desk_absent(const struct desk *desk, struct err *err, const char *format, ...)
 {
-	char text[sizeof err->text];
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
+	say_no(desk, err, format, args);
 	va_end(args);
-	err_set(err, ERR_PERM, "%s", text);
-	db_rollback(desk->db);
 	return DESK_NOT_FOUND;
 }
 

@@ -76,15 +76,6 @@ const char *author_kind_name(enum author_kind kind)
 	return authors[kind];
 }
 
-bool author_kind_parse(struct str name, enum author_kind *out)
-{
-	int found = find_name(authors, 1, ARRAY_LEN(authors), name);
-	if (found < 0)
-		return false;
-	*out = (enum author_kind)found;
-	return true;
-}
-
 static int find_name(const char *const *names, int from, int count, struct str name)
 {
 	for (int i = from; i < count; i++)

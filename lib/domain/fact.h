@@ -44,7 +44,6 @@ bool direction_parse(struct str name, enum direction *out);
 
 enum author_kind { AUTHOR_NONE, AUTHOR_SYSTEM, AUTHOR_USER, AUTHOR_SENDER };
 const char *author_kind_name(enum author_kind kind);
-bool author_kind_parse(struct str name, enum author_kind *out);
 
 struct author {
 	enum author_kind kind;

@@ -78,11 +78,6 @@ bool egress_policy_parse(const char *name, enum egress_policy *out)
 	return true;
 }
 
-bool egress_is_loopback(const struct sockaddr *address)
-{
-	return reach_of(address) == REACH_LOOPBACK;
-}
-
 int egress_check(const struct egress *egress, const struct sockaddr *address, struct err *err)
 {
 	enum reach reach = reach_of(address);

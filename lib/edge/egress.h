@@ -31,7 +31,6 @@ bool egress_policy_parse(const char *name, enum egress_policy *out); /* any|publ
 
 /* May we connect there? PERM with the reason. */
 int egress_check(const struct egress *egress, const struct sockaddr *address, struct err *err) MUST_CHECK;
-bool egress_is_loopback(const struct sockaddr *address);
 
 /* Let the handle's sockets be opened by the policy. */
 void egress_install(struct egress *egress, CURL *easy);

@@ -169,11 +169,6 @@ void imap_idle_end(struct imap *imap)
 	expect_answer(imap);
 }
 
-bool imap_is_idling(const struct imap *imap)
-{
-	return imap->is_idling;
-}
-
 uint32_t imap_capabilities(const struct imap *imap)
 {
 	return imap->capabilities;

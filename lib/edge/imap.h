@@ -71,7 +71,6 @@ void imap_command(struct imap *imap, int kind, struct str command);
 /* IDLE, and its end: while idling silence is no trouble. imap_idle_end() does nothing when not idling. */
 void imap_idle(struct imap *imap, int kind);
 void imap_idle_end(struct imap *imap);
-bool imap_is_idling(const struct imap *imap);
 
 /* IMAP_CAP_* of protocol/imap_reply.h, as known now. */
 uint32_t imap_capabilities(const struct imap *imap);

@@ -2,7 +2,7 @@
 #include "wire/case_record_wire.h"
 
 #include "mailcase/v1/case_record.pb-c.h"
-#include "wire/wire_help.h"
+#include "wire/pb.h"
 
 #include "base/banned.h"
 
@@ -28,28 +28,25 @@ struct str case_record_encode(struct arena *arena, const struct case_record *rec
 		fact_encode(arena, &record->facts[i], &facts[i]);
 		list[i] = &facts[i];
 	}
-	pb.tenant_id = wire_uuid(arena, record->tenant.id);
-	pb.case_id = wire_uuid(arena, record->case_id.id);
+	pb.tenant_id = pb_optional_uuid_text(arena, record->tenant.id);
+	pb.case_id = pb_optional_uuid_text(arena, record->case_id.id);
 	pb.version = record->version;
 	pb.number = record->number;
 	pb.time_unix_us = record->time_us;
-	pb.cause = wire_uuid(arena, record->cause);
+	pb.cause = pb_optional_uuid_text(arena, record->cause);
 	pb.hop = record->hop;
 	pb.quiet = record->is_quiet;
 	pb.author_kind = (Mailcase__V1__AuthorKind)record->author.kind;
-	pb.author_user_id = wire_uuid(arena, record->author.user.id);
+	pb.author_user_id = pb_optional_uuid_text(arena, record->author.user.id);
 	pb.n_facts = record->facts_len;
 	pb.facts = list;
 
-	size_t size = mailcase__v1__case_record__get_packed_size(&pb);
-	char *bytes = arena_alloc(arena, size);
-	mailcase__v1__case_record__pack(&pb, (uint8_t *)bytes);
-	return str_span(bytes, size);
+	return pb_pack(arena, &pb.base);
 }
 
 int case_record_decode(struct arena *arena, struct str bytes, struct case_record *out, struct err *err)
 {
-	ProtobufCAllocator allocator = wire_allocator(arena);
+	ProtobufCAllocator allocator = pb_allocator(arena);
 	const Mailcase__V1__CaseRecord *pb =
 		mailcase__v1__case_record__unpack(&allocator, bytes.len, (const uint8_t *)bytes.at);
 
@@ -62,9 +59,9 @@ int case_record_decode(struct arena *arena, struct str bytes, struct case_record
 		.hop = pb->hop,
 		.is_quiet = pb->quiet,
 	};
-	if (!wire_uuid_parse(pb->tenant_id, &out->tenant.id) || !wire_uuid_parse(pb->case_id, &out->case_id.id) ||
-	    !wire_uuid_parse(pb->cause, &out->cause) || uuid_is_null(out->tenant.id) || uuid_is_null(out->case_id.id) ||
-	    !wire_uuid_parse(pb->author_user_id, &out->author.user.id))
+	if (!pb_optional_uuid(pb->tenant_id, &out->tenant.id) || !pb_optional_uuid(pb->case_id, &out->case_id.id) ||
+	    !pb_optional_uuid(pb->cause, &out->cause) || uuid_is_null(out->tenant.id) || uuid_is_null(out->case_id.id) ||
+	    !pb_optional_uuid(pb->author_user_id, &out->author.user.id))
 		return err_set(err, ERR_PERM, "cannot decode case record: an id in it is no UUID");
 	if (pb->author_kind <= MAILCASE__V1__AUTHOR_KIND__AUTHOR_KIND_SENDER)
 		out->author.kind = (enum author_kind)pb->author_kind;
@@ -86,103 +83,103 @@ static void fact_encode(struct arena *arena, const struct fact *fact, Mailcase__
 	switch (fact->kind) {
 	case FACT_CASE_OPENED: {
 		BODY(CaseOpened, case_opened, case_opened, CASE_OPENED);
-		body->queue_id = wire_uuid(arena, fact->case_opened.queue.id);
-		body->team_id = wire_uuid(arena, fact->case_opened.team.id);
-		body->mailbox_id = wire_uuid(arena, fact->case_opened.mailbox.id);
-		body->follows_case_id = wire_uuid(arena, fact->case_opened.follows.id);
+		body->queue_id = pb_optional_uuid_text(arena, fact->case_opened.queue.id);
+		body->team_id = pb_optional_uuid_text(arena, fact->case_opened.team.id);
+		body->mailbox_id = pb_optional_uuid_text(arena, fact->case_opened.mailbox.id);
+		body->follows_case_id = pb_optional_uuid_text(arena, fact->case_opened.follows.id);
 		body->state = (Mailcase__V1__CaseState)fact->case_opened.state;
 		break;
 	}
 	case FACT_MESSAGE_ADDED: {
 		BODY(MessageAdded, message_added, message_added, MESSAGE_ADDED);
-		body->message_id = wire_uuid(arena, fact->message_added.message.id);
+		body->message_id = pb_optional_uuid_text(arena, fact->message_added.message.id);
 		body->direction = (Mailcase__V1__Direction)fact->message_added.direction;
 		body->pending = fact->message_added.is_pending;
 		body->automatic = fact->message_added.is_automatic;
 		body->external = fact->message_added.is_external;
 		body->unverified = fact->message_added.is_unverified;
-		body->matched_by = wire_text(arena, fact->message_added.matched_by);
+		body->matched_by = pb_text(arena, fact->message_added.matched_by);
 		body->size = fact->message_added.size;
 		body->attachments = fact->message_added.attachments;
 		break;
 	}
 	case FACT_MESSAGE_CONFIRMED: {
 		BODY(MessageConfirmed, message_confirmed, message_confirmed, MESSAGE_CONFIRMED);
-		body->message_id = wire_uuid(arena, fact->message_confirmed.message.id);
+		body->message_id = pb_optional_uuid_text(arena, fact->message_confirmed.message.id);
 		break;
 	}
 	case FACT_PARTICIPANT_ADDED: {
 		BODY(ParticipantAdded, participant_added, participant_added, PARTICIPANT_ADDED);
-		body->message_id = wire_uuid(arena, fact->participant_added.message.id);
-		body->role = wire_text(arena, fact->participant_added.role);
+		body->message_id = pb_optional_uuid_text(arena, fact->participant_added.message.id);
+		body->role = pb_text(arena, fact->participant_added.role);
 		break;
 	}
 	case FACT_ASSIGNED: {
 		BODY(Assigned, assigned, assigned, ASSIGNED);
-		body->user_id = wire_uuid(arena, fact->assigned.user.id);
-		body->team_id = wire_uuid(arena, fact->assigned.team.id);
-		body->previous_user_id = wire_uuid(arena, fact->assigned.previous.id);
-		body->method = wire_text(arena, fact->assigned.method);
+		body->user_id = pb_optional_uuid_text(arena, fact->assigned.user.id);
+		body->team_id = pb_optional_uuid_text(arena, fact->assigned.team.id);
+		body->previous_user_id = pb_optional_uuid_text(arena, fact->assigned.previous.id);
+		body->method = pb_text(arena, fact->assigned.method);
 		break;
 	}
 	case FACT_QUEUE_CHANGED: {
 		BODY(QueueChanged, queue_changed, queue_changed, QUEUE_CHANGED);
-		body->from_queue_id = wire_uuid(arena, fact->queue_changed.from.id);
-		body->to_queue_id = wire_uuid(arena, fact->queue_changed.to.id);
+		body->from_queue_id = pb_optional_uuid_text(arena, fact->queue_changed.from.id);
+		body->to_queue_id = pb_optional_uuid_text(arena, fact->queue_changed.to.id);
 		break;
 	}
 	case FACT_STATE_CHANGED: {
 		BODY(StateChanged, state_changed, state_changed, STATE_CHANGED);
 		body->from = (Mailcase__V1__CaseState)fact->state_changed.from;
 		body->to = (Mailcase__V1__CaseState)fact->state_changed.to;
-		body->reason = wire_text(arena, fact->state_changed.reason);
+		body->reason = pb_text(arena, fact->state_changed.reason);
 		break;
 	}
 	case FACT_FOLLOWED: {
 		BODY(Followed, followed, followed, FOLLOWED);
-		body->user_id = wire_uuid(arena, fact->followed.user.id);
+		body->user_id = pb_optional_uuid_text(arena, fact->followed.user.id);
 		body->following = fact->followed.is_following;
 		break;
 	}
 	case FACT_NOTICE_PLANNED: {
 		BODY(NoticePlanned, notice_planned, notice_planned, NOTICE_PLANNED);
-		body->outbound_id = wire_uuid(arena, fact->notice_planned.outbound.id);
-		body->audience = wire_text(arena, fact->notice_planned.audience);
-		body->kind = wire_text(arena, fact->notice_planned.kind);
-		body->reason = wire_text(arena, fact->notice_planned.reason);
-		body->user_id = wire_uuid(arena, fact->notice_planned.user.id);
+		body->outbound_id = pb_optional_uuid_text(arena, fact->notice_planned.outbound.id);
+		body->audience = pb_text(arena, fact->notice_planned.audience);
+		body->kind = pb_text(arena, fact->notice_planned.kind);
+		body->reason = pb_text(arena, fact->notice_planned.reason);
+		body->user_id = pb_optional_uuid_text(arena, fact->notice_planned.user.id);
 		break;
 	}
 	case FACT_NOTICE_SUPPRESSED: {
 		BODY(NoticeSuppressed, notice_suppressed, notice_suppressed, NOTICE_SUPPRESSED);
-		body->audience = wire_text(arena, fact->notice_suppressed.audience);
-		body->kind = wire_text(arena, fact->notice_suppressed.kind);
-		body->reason = wire_text(arena, fact->notice_suppressed.reason);
-		body->suppressed_by = wire_text(arena, fact->notice_suppressed.suppressed_by);
-		body->user_id = wire_uuid(arena, fact->notice_suppressed.user.id);
+		body->audience = pb_text(arena, fact->notice_suppressed.audience);
+		body->kind = pb_text(arena, fact->notice_suppressed.kind);
+		body->reason = pb_text(arena, fact->notice_suppressed.reason);
+		body->suppressed_by = pb_text(arena, fact->notice_suppressed.suppressed_by);
+		body->user_id = pb_optional_uuid_text(arena, fact->notice_suppressed.user.id);
 		break;
 	}
 	case FACT_COPY_STATE_CHANGED: {
 		BODY(CopyStateChanged, copy_state_changed, copy_state_changed, COPY_STATE_CHANGED);
-		body->outbound_id = wire_uuid(arena, fact->copy_state_changed.outbound.id);
-		body->copy_id = wire_uuid(arena, fact->copy_state_changed.copy.id);
-		body->from = wire_text(arena, fact->copy_state_changed.from);
-		body->to = wire_text(arena, fact->copy_state_changed.to);
+		body->outbound_id = pb_optional_uuid_text(arena, fact->copy_state_changed.outbound.id);
+		body->copy_id = pb_optional_uuid_text(arena, fact->copy_state_changed.copy.id);
+		body->from = pb_text(arena, fact->copy_state_changed.from);
+		body->to = pb_text(arena, fact->copy_state_changed.to);
 		body->reply_code = fact->copy_state_changed.reply_code;
 		break;
 	}
 	case FACT_TOKEN_REFUSED: {
 		BODY(TokenRefused, token_refused, token_refused, TOKEN_REFUSED);
-		body->message_id = wire_uuid(arena, fact->token_refused.message.id);
-		body->reason = wire_text(arena, fact->token_refused.reason);
+		body->message_id = pb_optional_uuid_text(arena, fact->token_refused.message.id);
+		body->reason = pb_text(arena, fact->token_refused.reason);
 		break;
 	}
 	case FACT_MATCH_SUGGESTED: {
 		BODY(MatchSuggested, match_suggested, match_suggested, MATCH_SUGGESTED);
-		body->message_id = wire_uuid(arena, fact->match_suggested.message.id);
-		body->other_case_id = wire_uuid(arena, fact->match_suggested.other.id);
-		body->rung = wire_text(arena, fact->match_suggested.rung);
-		body->reason = wire_text(arena, fact->match_suggested.reason);
+		body->message_id = pb_optional_uuid_text(arena, fact->match_suggested.message.id);
+		body->other_case_id = pb_optional_uuid_text(arena, fact->match_suggested.other.id);
+		body->rung = pb_text(arena, fact->match_suggested.rung);
+		body->reason = pb_text(arena, fact->match_suggested.reason);
 		break;
 	}
 	case FACT_KINDS:
@@ -199,15 +196,15 @@ static bool fact_decode(const Mailcase__V1__Fact *in, struct fact *out, bool *ou
 	switch (in->body_case) {
 	case MAILCASE__V1__FACT__BODY_CASE_OPENED:
 		out->kind = FACT_CASE_OPENED;
-		ids = wire_uuid_parse(in->case_opened->queue_id, &out->case_opened.queue.id) &&
-		      wire_uuid_parse(in->case_opened->team_id, &out->case_opened.team.id) &&
-		      wire_uuid_parse(in->case_opened->mailbox_id, &out->case_opened.mailbox.id) &&
-		      wire_uuid_parse(in->case_opened->follows_case_id, &out->case_opened.follows.id);
+		ids = pb_optional_uuid(in->case_opened->queue_id, &out->case_opened.queue.id) &&
+		      pb_optional_uuid(in->case_opened->team_id, &out->case_opened.team.id) &&
+		      pb_optional_uuid(in->case_opened->mailbox_id, &out->case_opened.mailbox.id) &&
+		      pb_optional_uuid(in->case_opened->follows_case_id, &out->case_opened.follows.id);
 		out->case_opened.state = known_state(in->case_opened->state);
 		break;
 	case MAILCASE__V1__FACT__BODY_MESSAGE_ADDED:
 		out->kind = FACT_MESSAGE_ADDED;
-		ids = wire_uuid_parse(in->message_added->message_id, &out->message_added.message.id);
+		ids = pb_optional_uuid(in->message_added->message_id, &out->message_added.message.id);
 		if (in->message_added->direction <= MAILCASE__V1__DIRECTION__DIRECTION_NOTE)
 			out->message_added.direction = (enum direction)in->message_added->direction;
 		out->message_added.is_pending = in->message_added->pending;
@@ -220,24 +217,24 @@ static bool fact_decode(const Mailcase__V1__Fact *in, struct fact *out, bool *ou
 		break;
 	case MAILCASE__V1__FACT__BODY_MESSAGE_CONFIRMED:
 		out->kind = FACT_MESSAGE_CONFIRMED;
-		ids = wire_uuid_parse(in->message_confirmed->message_id, &out->message_confirmed.message.id);
+		ids = pb_optional_uuid(in->message_confirmed->message_id, &out->message_confirmed.message.id);
 		break;
 	case MAILCASE__V1__FACT__BODY_PARTICIPANT_ADDED:
 		out->kind = FACT_PARTICIPANT_ADDED;
-		ids = wire_uuid_parse(in->participant_added->message_id, &out->participant_added.message.id);
+		ids = pb_optional_uuid(in->participant_added->message_id, &out->participant_added.message.id);
 		out->participant_added.role = str_of(in->participant_added->role);
 		break;
 	case MAILCASE__V1__FACT__BODY_ASSIGNED:
 		out->kind = FACT_ASSIGNED;
-		ids = wire_uuid_parse(in->assigned->user_id, &out->assigned.user.id) &&
-		      wire_uuid_parse(in->assigned->team_id, &out->assigned.team.id) &&
-		      wire_uuid_parse(in->assigned->previous_user_id, &out->assigned.previous.id);
+		ids = pb_optional_uuid(in->assigned->user_id, &out->assigned.user.id) &&
+		      pb_optional_uuid(in->assigned->team_id, &out->assigned.team.id) &&
+		      pb_optional_uuid(in->assigned->previous_user_id, &out->assigned.previous.id);
 		out->assigned.method = str_of(in->assigned->method);
 		break;
 	case MAILCASE__V1__FACT__BODY_QUEUE_CHANGED:
 		out->kind = FACT_QUEUE_CHANGED;
-		ids = wire_uuid_parse(in->queue_changed->from_queue_id, &out->queue_changed.from.id) &&
-		      wire_uuid_parse(in->queue_changed->to_queue_id, &out->queue_changed.to.id);
+		ids = pb_optional_uuid(in->queue_changed->from_queue_id, &out->queue_changed.from.id) &&
+		      pb_optional_uuid(in->queue_changed->to_queue_id, &out->queue_changed.to.id);
 		break;
 	case MAILCASE__V1__FACT__BODY_STATE_CHANGED:
 		out->kind = FACT_STATE_CHANGED;
@@ -247,20 +244,20 @@ static bool fact_decode(const Mailcase__V1__Fact *in, struct fact *out, bool *ou
 		break;
 	case MAILCASE__V1__FACT__BODY_FOLLOWED:
 		out->kind = FACT_FOLLOWED;
-		ids = wire_uuid_parse(in->followed->user_id, &out->followed.user.id);
+		ids = pb_optional_uuid(in->followed->user_id, &out->followed.user.id);
 		out->followed.is_following = in->followed->following;
 		break;
 	case MAILCASE__V1__FACT__BODY_NOTICE_PLANNED:
 		out->kind = FACT_NOTICE_PLANNED;
-		ids = wire_uuid_parse(in->notice_planned->outbound_id, &out->notice_planned.outbound.id) &&
-		      wire_uuid_parse(in->notice_planned->user_id, &out->notice_planned.user.id);
+		ids = pb_optional_uuid(in->notice_planned->outbound_id, &out->notice_planned.outbound.id) &&
+		      pb_optional_uuid(in->notice_planned->user_id, &out->notice_planned.user.id);
 		out->notice_planned.audience = str_of(in->notice_planned->audience);
 		out->notice_planned.kind = str_of(in->notice_planned->kind);
 		out->notice_planned.reason = str_of(in->notice_planned->reason);
 		break;
 	case MAILCASE__V1__FACT__BODY_NOTICE_SUPPRESSED:
 		out->kind = FACT_NOTICE_SUPPRESSED;
-		ids = wire_uuid_parse(in->notice_suppressed->user_id, &out->notice_suppressed.user.id);
+		ids = pb_optional_uuid(in->notice_suppressed->user_id, &out->notice_suppressed.user.id);
 		out->notice_suppressed.audience = str_of(in->notice_suppressed->audience);
 		out->notice_suppressed.kind = str_of(in->notice_suppressed->kind);
 		out->notice_suppressed.reason = str_of(in->notice_suppressed->reason);
@@ -268,21 +265,21 @@ static bool fact_decode(const Mailcase__V1__Fact *in, struct fact *out, bool *ou
 		break;
 	case MAILCASE__V1__FACT__BODY_COPY_STATE_CHANGED:
 		out->kind = FACT_COPY_STATE_CHANGED;
-		ids = wire_uuid_parse(in->copy_state_changed->outbound_id, &out->copy_state_changed.outbound.id) &&
-		      wire_uuid_parse(in->copy_state_changed->copy_id, &out->copy_state_changed.copy.id);
+		ids = pb_optional_uuid(in->copy_state_changed->outbound_id, &out->copy_state_changed.outbound.id) &&
+		      pb_optional_uuid(in->copy_state_changed->copy_id, &out->copy_state_changed.copy.id);
 		out->copy_state_changed.from = str_of(in->copy_state_changed->from);
 		out->copy_state_changed.to = str_of(in->copy_state_changed->to);
 		out->copy_state_changed.reply_code = in->copy_state_changed->reply_code;
 		break;
 	case MAILCASE__V1__FACT__BODY_TOKEN_REFUSED:
 		out->kind = FACT_TOKEN_REFUSED;
-		ids = wire_uuid_parse(in->token_refused->message_id, &out->token_refused.message.id);
+		ids = pb_optional_uuid(in->token_refused->message_id, &out->token_refused.message.id);
 		out->token_refused.reason = str_of(in->token_refused->reason);
 		break;
 	case MAILCASE__V1__FACT__BODY_MATCH_SUGGESTED:
 		out->kind = FACT_MATCH_SUGGESTED;
-		ids = wire_uuid_parse(in->match_suggested->message_id, &out->match_suggested.message.id) &&
-		      wire_uuid_parse(in->match_suggested->other_case_id, &out->match_suggested.other.id);
+		ids = pb_optional_uuid(in->match_suggested->message_id, &out->match_suggested.message.id) &&
+		      pb_optional_uuid(in->match_suggested->other_case_id, &out->match_suggested.other.id);
 		out->match_suggested.rung = str_of(in->match_suggested->rung);
 		out->match_suggested.reason = str_of(in->match_suggested->reason);
 		break;

@@ -41,3 +41,22 @@ char *pb_uuid_text(struct arena *arena, struct uuid id)
 
 	return uuid_text(id, text);
 }
+
+bool pb_optional_uuid(const char *text, struct uuid *out)
+{
+	if (!*text) {
+		*out = (struct uuid){ { 0 } };
+		return true;
+	}
+	return uuid_parse(str_of(text), out);
+}
+
+char *pb_optional_uuid_text(struct arena *arena, struct uuid id)
+{
+	return uuid_is_null(id) ? arena_copy(arena, "", 0) : pb_uuid_text(arena, id);
+}
+
+char *pb_text(struct arena *arena, struct str s)
+{
+	return str_cstr(arena, str_scrub(arena, s));
+}
