@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/log.h"
+#include "kit/metrics.h"
 #include "kit/ops.h"
 #include "kit/relay.h"
 #include "record/schema.h"
@@ -44,6 +45,7 @@ static const struct conf_setting common_settings[] = {
 };
 static const struct conf_setting no_settings[] = { { 0 } };
 
+static struct metric ready_gauge = METRIC_GAUGE("mailcase_ready", "1 where /readyz says yes", NULL);
 static struct health health;
 static atomic_bool is_stopping;
 static int stop_fd = -1;
@@ -226,6 +228,7 @@ void service_ready(struct service *service, bool is_ready, const char *why)
 	(void)service;
 	atomic_store_explicit(&health.why_not, why, memory_order_relaxed);
 	atomic_store_explicit(&health.is_ready, is_ready, memory_order_relaxed);
+	metric_set(metric_label(&ready_gauge, NULL), is_ready);
 }
 
 void service_wake_relay(struct service *service)
