@@ -2,8 +2,8 @@
  * fetcher - bring each new mail of the inbound mailboxes into the database, once
  *
  * READS     IMAP servers; tables mailbox, mailbox_folder, credential, server_action; leases of kind mailbox and fetcher
- * WRITES    tables intake, blob, quarantine, mailbox_folder (cursor), mailbox_state, server_action; topics mail.received
- *           (keyed by thread hint) and mailbox.events (keyed by mailbox)
+ * WRITES    tables intake, blob, quarantine, mailbox_folder (cursor), mailbox_state, server_action, fetcher_report; topics
+ *           mail.received (keyed by thread hint) and mailbox.events (keyed by mailbox)
  * SETTINGS  see the table below; MAILCASE_SEAL_KEY_FILE opens the passwords
  * FAILURES  a server away, slow, or refusing: that mailbox waits, says why in mailbox_state, and tries again by itself;
  *           others notice nothing
@@ -40,6 +40,8 @@ static const struct conf_setting settings[] = {
 	  .max = 3600000, .help = "no wait between two attempts is longer" },
 	{ "MAILCASE_MAILBOX_LEASE_MS", CONF_INT, offsetof(struct fetcher_conf, lease_ms), .def = "20000", .min = 1000,
 	  .max = 300000, .help = "how long a fetcher that is gone keeps its mailboxes; renewed at a quarter" },
+	{ "MAILCASE_LATE_S", CONF_INT, offsetof(struct fetcher_conf, late_s), .def = "30", .min = 1, .max = 3600,
+	  .help = "a mailbox whose new mail takes longer to be stored is late: it asks for more fetchers" },
 	{ "MAILCASE_FETCH_BYTES", CONF_INT, offsetof(struct fetcher_conf, fetch_bytes), .def = "268435456", .min = 1048576,
 	  .max = INT64_C(1) << 40, .help = "most bytes of mail in memory at once" },
 	{ 0 },

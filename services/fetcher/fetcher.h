@@ -20,6 +20,7 @@ struct fetcher_conf {
 	int64_t lease_ms;         /* MAILCASE_MAILBOX_LEASE_MS */
 	int64_t fetch_bytes;      /* MAILCASE_FETCH_BYTES */
 	int64_t wait_most_ms;     /* MAILCASE_RETRY_MOST_MS */
+	int64_t late_s;           /* MAILCASE_LATE_S */
 };
 
 struct fetcher {

@@ -15,6 +15,8 @@
 #define SPREAD_PER_MAILBOX_MS 2
 
 static struct metric held = METRIC_GAUGE("mailcase_fetcher_mailboxes", "mailboxes that this process reads", NULL);
+static struct metric late =
+	METRIC_GAUGE("mailcase_fetcher_mailboxes_late", "of these, whose new mail waits longer than MAILCASE_LATE_S", NULL);
 static struct metric unowned = METRIC_GAUGE("mailcase_fetcher_mailboxes_unowned", "active mailboxes without an owner", NULL);
 
 static const char renew_sql[] =
@@ -25,6 +27,11 @@ static const char present_sql[] =
 	"INSERT INTO lease (kind, name, owner, epoch, expires)"
 	" VALUES ('fetcher', $1, $1, 1, clock_timestamp() + $2 * interval '1 millisecond')"
 	" ON CONFLICT (kind, name) DO UPDATE SET expires = excluded.expires";
+
+static const char report_sql[] =
+	"INSERT INTO fetcher_report (fetcher, mailboxes, late) VALUES ($1, $2, $3)"
+	" ON CONFLICT (fetcher) DO UPDATE SET mailboxes = excluded.mailboxes, late = excluded.late"
+	" WHERE (fetcher_report.mailboxes, fetcher_report.late) <> (excluded.mailboxes, excluded.late)";
 
 static const char fetchers_sql[] = "SELECT count(*) FROM lease WHERE kind = 'fetcher' AND expires > clock_timestamp()";
 
@@ -199,12 +206,15 @@ static int build_scan(struct db_job *job, struct db *db, struct arena *arena, st
 	struct mailbox_roll *roll = job->self;
 	struct str *names = ARENA_ARRAY(arena, struct str, roll->run_count + 1);
 	struct db_args args;
-	size_t count = 0;
+	size_t count = 0, late_count = 0;
 
 	roll->asked_ms = clock_mono_ms();
 	roll->scan_again = false;
-	for (const struct mailbox_run *run = roll->runs; run; run = run->next)
+	for (const struct mailbox_run *run = roll->runs; run; run = run->next) {
 		names[count++] = run->lease.name;
+		late_count += mailbox_run_is_late(run, roll->asked_ms);
+	}
+	metric_set(metric_label(&late, NULL), (int64_t)late_count);
 	owner_args(&args, arena, roll);
 	db_arg_texts(&args, names, count);
 	db_arg_int(&args, roll->fetcher->conf->lease_ms);
@@ -214,6 +224,11 @@ static int build_scan(struct db_job *job, struct db *db, struct arena *arena, st
 	owner_args(&args, arena, roll);
 	db_arg_int(&args, roll->fetcher->conf->lease_ms);
 	if (db_queue(db, present_sql, &args, NULL, err) < 0 || db_queue(db, fetchers_sql, NULL, &roll->fetchers, err) < 0)
+		return -1;
+	owner_args(&args, arena, roll);
+	db_arg_int(&args, (int64_t)count);
+	db_arg_int(&args, (int64_t)late_count);
+	if (db_queue(db, report_sql, &args, NULL, err) < 0)
 		return -1;
 	return db_queue(db, scan_sql, NULL, &roll->scanned, err);
 }

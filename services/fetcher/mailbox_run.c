@@ -121,6 +121,14 @@ bool mailbox_run_holds(const struct mailbox_run *run)
 	return !run->is_closed && clock_mono_ms() < run->lease.expires_mono_ms - run->fetcher->conf->lease_ms / 4;
 }
 
+bool mailbox_run_is_late(const struct mailbox_run *run, int64_t now_ms)
+{
+	for (size_t i = 0; i < run->session_count; i++)
+		if (mailbox_session_is_late(run->sessions[i], now_ms))
+			return true;
+	return false;
+}
+
 int64_t mailbox_run_credit(const struct mailbox_run *run)
 {
 	return run->mailbox.credit - run->waiting - run->in_flight;

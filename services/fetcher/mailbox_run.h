@@ -65,6 +65,9 @@ void mailbox_run_close(struct mailbox_run *run);
 /* Is the lease still ours by our own clock, with five seconds to spare? */
 bool mailbox_run_holds(const struct mailbox_run *run);
 
+/* Does any of its folders wait longer for its new mail than it should? */
+bool mailbox_run_is_late(const struct mailbox_run *run, int64_t now_ms);
+
 /* How many more mails may be asked for. */
 int64_t mailbox_run_credit(const struct mailbox_run *run);
 

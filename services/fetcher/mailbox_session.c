@@ -103,6 +103,12 @@ const struct session_health *mailbox_session_health(const struct mailbox_session
 	return &session->health;
 }
 
+bool mailbox_session_is_late(const struct mailbox_session *session, int64_t now_ms)
+{
+	return session->state == SESSION_SYNCING && mailbox_run_credit(session->run) > 0 &&
+	       now_ms - session->sync_since_ms > session->run->fetcher->conf->late_s * 1000;
+}
+
 static void connect_now(struct mailbox_session *session)
 {
 	static const struct imap_handler handler = { .ready = on_ready, .reply = on_reply, .done = on_done,

@@ -69,6 +69,7 @@ struct mailbox_session {
 
 	/* listing */
 	uint32_t synced_exists;  /* EXISTS when the last listing began */
+	int64_t sync_since_ms;   /* when it began */
 	bool is_dirty;           /* EXISTS came since */
 	bool is_listing;
 	int64_t noticed_at_us, dirty_since_us;
@@ -114,6 +115,8 @@ void mailbox_session_close(struct mailbox_session *session);
 bool mailbox_session_is_busy(const struct mailbox_session *session);
 void mailbox_session_free(struct mailbox_session *session);
 const struct session_health *mailbox_session_health(const struct mailbox_session *session);
+/* Has mail waited longer than it should, though there is credit for it? */
+bool mailbox_session_is_late(const struct mailbox_session *session, int64_t now_ms);
 
 /* --- between the files of the session */
 

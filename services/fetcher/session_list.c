@@ -37,6 +37,7 @@ void session_sync(struct mailbox_session *session)
 	char command[100];
 
 	session->state = SESSION_SYNCING;
+	session->sync_since_ms = clock_mono_ms();
 	session->is_dirty = false;
 	session->synced_exists = session->exists;
 	if (more <= LIST_DIRECTLY) {

@@ -24,6 +24,9 @@ static const struct {
 	{ "server_action",
 	  "DELETE FROM server_action WHERE id = ANY(ARRAY(SELECT id FROM server_action WHERE state <> 'due' "
 	  "AND due_at < clock_timestamp() - interval '7 days' LIMIT 5000))" },
+	{ "lease", "DELETE FROM lease WHERE kind = 'fetcher' AND expires < clock_timestamp() - interval '1 day'" },
+	{ "fetcher_report", "DELETE FROM fetcher_report r WHERE NOT EXISTS "
+	                    "(SELECT FROM lease WHERE kind = 'fetcher' AND name = r.fetcher)" },
 	{ "budget", "DELETE FROM budget WHERE key = ANY(ARRAY(SELECT key FROM budget "
 	            "WHERE updated_at < clock_timestamp() - interval '3 days' LIMIT 5000))" },
 };
