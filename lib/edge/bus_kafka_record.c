@@ -10,6 +10,7 @@
 #include "base/banned.h"
 
 static struct str header_of(const rd_kafka_message_t *message, const char *name);
+static struct str own_text(struct arena *arena, struct str text);
 static struct uuid id_of_place(const rd_kafka_message_t *message);
 
 rd_kafka_headers_t *kafka_headers(const struct bus_record *record)
@@ -47,10 +48,10 @@ struct bus_record kafka_record(struct arena *arena, const rd_kafka_message_t *me
 		.topic = str_of(topic),
 		.partition = message->partition,
 		.offset = message->offset,
-		.key = str_scrub(arena, (struct str){ message->key, message->key_len }),
-		.type = str_scrub(arena, header_of(message, "ce_type")),
-		.subject = str_scrub(arena, header_of(message, "ce_subject")),
-		.traceparent = str_scrub(arena, header_of(message, "traceparent")),
+		.key = own_text(arena, (struct str){ message->key, message->key_len }),
+		.type = own_text(arena, header_of(message, "ce_type")),
+		.subject = own_text(arena, header_of(message, "ce_subject")),
+		.traceparent = own_text(arena, header_of(message, "traceparent")),
 		.value = str_dup(arena, (struct str){ message->payload, message->len }),
 	};
 	if (!uuid_parse(header_of(message, "ce_id"), &record.ce_id))
@@ -76,6 +77,12 @@ static struct str header_of(const rd_kafka_message_t *message, const char *name)
 	if (rd_kafka_message_headers(message, &headers) || rd_kafka_header_get_last(headers, name, &value, &len) || !value)
 		return STR("");
 	return (struct str){ value, len };
+}
+
+/* The message goes, the record stays; and clean text is not copied by str_scrub. */
+static struct str own_text(struct arena *arena, struct str text)
+{
+	return str_scrub(arena, str_dup(arena, text));
 }
 
 static struct uuid id_of_place(const rd_kafka_message_t *message)
