@@ -17,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "service")]
 
 import cpu  # noqa: E402
+from harness.kafka import Broker, unavailable  # noqa: E402
 from harness.whole_desk import WholeDesk  # noqa: E402
 from harness.letters import bare, letter  # noqa: E402
 from harness.mail_servers import MailServers, free_port_base  # noqa: E402
@@ -31,6 +32,7 @@ COPIES = dict({"fetcher": 1, "threader": 1, "router": 1, "notifier": 1},
 # The services' own settings, as the environment has them. The sink takes any number of connections, as a desk's own relay
 # would; the default of 4 is for providers that count them.
 SETTINGS = {"MAILCASE_SMTP_CONNECTIONS": "16", **{k: v for k, v in os.environ.items() if k.startswith("MAILCASE_")}}
+ENGINES = os.environ.get("BENCH_ENGINES", os.environ.get("BUS") or "postgres kafka").split()
 STATEMENTS = "BENCH_STATEMENTS" in os.environ
 SOAK_SECONDS = int(os.environ.get("SOAK_SECONDS", "7200"))
 SHARED = Path(os.environ.get("MAILCASE_SHARED", ROOT.parent / "shared"))
@@ -39,21 +41,50 @@ RESULTS = ROOT / "build" / "bench" / "results.jsonl"
 
 def main():
     soaking = sys.argv[1:] == ["soak"]
-    with tempfile.TemporaryDirectory(prefix="mailcase-bench-") as work, Rig(Path(work)) as rig:
-        emit("machine", machine(rig))
-        if soaking:
-            soak(rig)
-        else:
-            emit("one mail at a time", singles(rig))
-            emit("a batch", batch(rig, "batch", 42))
-    return 0
+    figures = {}
+    for engine in ENGINES:
+        if engine == "kafka" and unavailable():
+            print(f"SKIP kafka: {unavailable()}", flush=True)
+            continue
+        with tempfile.TemporaryDirectory(prefix="mailcase-bench-") as work, Rig(Path(work), engine) as rig:
+            emit("machine", engine, machine(rig))
+            if soaking:
+                soak(rig)
+                continue
+            figures[engine] = {"one mail at a time": singles(rig)}
+            emit("one mail at a time", engine, figures[engine]["one mail at a time"])
+            figures[engine]["a batch"] = batch(rig, "batch", 42)
+            emit("a batch", engine, figures[engine]["a batch"])
+    side_by_side(figures)
+    return 0 if figures or soaking else 1
+
+
+def side_by_side(figures):
+    """The main figures, an engine a column."""
+    rows = [
+        ("EXISTS to case, ms, p50 / p99", lambda f: both(f["one mail at a time"]["exists_to_case_ms"])),
+        ("EXISTS to auto-reply, ms, p50 / p99", lambda f: both(f["one mail at a time"]["exists_to_auto_reply_ms"])),
+        ("mails/s of a batch", lambda f: f["a batch"]["mails_per_s"]),
+        ("CPU ms per mail, without the brokers", lambda f: f["a batch"]["cpu_ms_per_mail"]),
+        ("CPU ms per mail of the brokers", lambda f: f["a batch"]["cpu_ms_per_mail_by_program"].get("kafka", "-")),
+    ]
+    if figures:
+        print(f"{'':<38}" + "".join(f"{engine:>16}" for engine in figures))
+    for name, of in rows:
+        if figures:
+            print(f"{name:<38}" + "".join(f"{of(f)!s:>16}" for f in figures.values()), flush=True)
+
+
+def both(values):
+    return f"{values['p50']} / {values['p99']}"
 
 
 class Rig:
     """The servers and one desk after the other, all on this machine and with nothing durable turned off."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, engine):
+        self.folder, self.engine = folder, engine
+        self.broker = Broker() if engine == "kafka" else None
         self.sink_port = free_port_base(1)
         settings = {"shared_buffers": "256MB", "max_wal_size": "2GB", "jit": "off"}
         if STATEMENTS:
@@ -74,6 +105,8 @@ class Rig:
         os.chmod(self.folder, 0o711)
         self.postgres.start()
         self.servers.start()
+        if self.broker:
+            self.broker.start()
         sink = shutil.which("smtp-sink", path=os.environ["PATH"] + ":/usr/sbin")
         # It will not stay root.
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
@@ -85,14 +118,19 @@ class Rig:
             service.kill()
         if self.sink:
             self.sink.kill()
+        if self.broker:
+            self.broker.__exit__()
         self.servers.stop()
         self.postgres.stop("immediate")
 
     def desk(self, name):
         folder = self.folder / name
         folder.mkdir()
+        bus = {"MAILCASE_BUS": self.engine, "MAILCASE_KAFKA_PREFIX": f"{name}."}
+        if self.broker:
+            bus.update(self.broker.service_settings())
         demo = WholeDesk(self.postgres, folder, self.servers, f"{name}.example", agents=("ada", "ben", "cleo"), log_level="warn",
-                         settings=SETTINGS)
+                         settings={**SETTINGS, **bus})
         self.desks.append(demo)
         demo.__enter__()
         demo.set_up(self.sink_port)
@@ -115,6 +153,8 @@ class Rig:
         used["postgres"] = cpu.seconds(self.postmaster())
         used["dovecot"] = cpu.seconds(self.dovecot())
         used["smtp-sink"] = cpu.seconds(self.sink.pid)
+        if self.broker:
+            used["kafka"] = cpu.seconds(int((self.broker.folder / "node1" / "pid").read_text(encoding="ascii")))
         return used
 
 
@@ -185,7 +225,7 @@ def batch(rig, name, seed):
     demo.stop()
     total = sum(p["mails"] for p in phases)
     spent = {program: sum(p["cpu_s"][program] for p in phases) for program in phases[0]["cpu_s"]}
-    ours = sum(s for program, s in spent.items() if program not in ("dovecot", "smtp-sink"))
+    ours = sum(s for program, s in spent.items() if program not in ("dovecot", "smtp-sink", "kafka"))
     return {
         "mails": total,
         "mails_per_s": round(total / sum(p["seconds"] for p in phases), 1),
@@ -208,8 +248,7 @@ SPAN = """SELECT extract(epoch FROM greatest((SELECT max(decided_at) FROM intake
 # Asked seldom and over one connection, so that asking is not what is measured; the times come from the rows.
 UNDER_WAY = """SELECT (SELECT count(*) FROM intake) - %s AS taken,
     EXISTS (SELECT FROM intake WHERE state IN ('received', 'retrying', 'action_needed'))
-    OR EXISTS (SELECT FROM outbox) OR EXISTS (SELECT FROM bus_position p JOIN bus_partition b USING (topic, partition)
-        WHERE p.next_offset < b.next_offset)
+    OR EXISTS (SELECT FROM outbox)
     OR EXISTS (SELECT FROM outbound_copy WHERE state IN ('queued', 'sending', 'deferred')) AS busy"""
 
 
@@ -222,7 +261,7 @@ def measure(rig, demo, kind, mails):
 
         def over():
             row = db.execute(UNDER_WAY, (before,)).fetchone()
-            return row["taken"] >= mails and not row["busy"]
+            return row["taken"] >= mails and not row["busy"] and not demo.lag()
         wait_until(over, 1800, lambda: f"the batch is through; {demo.troubles()}", every=0.5)
         spent = {program: s - used[program] for program, s in rig.cpu(demo).items()}
         took = db.execute(SPAN, (began,)).fetchone()["seconds"]
@@ -252,7 +291,7 @@ def soak(rig):
     until, turn = time.monotonic() + SOAK_SECONDS, 0
     while time.monotonic() < until:
         turn += 1
-        emit("a batch", batch(rig, f"soak{turn}", turn))
+        emit("a batch", rig.engine, batch(rig, f"soak{turn}", turn))
 
 
 def machine(rig):
@@ -270,14 +309,14 @@ def machine(rig):
     }
 
 
-def emit(what, result):
-    print(f"{what}")
+def emit(what, engine, result):
+    print(f"{what} ({engine})")
     for name, value in result.items():
         if isinstance(value, dict):
             value = "  ".join(f"{k} {v}" for k, v in value.items())
         print(f"  {name:<28} {value}", flush=True)
     with open(RESULTS, "a", encoding="utf-8") as out:
-        out.write(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "bench": what, **result}) + "\n")
+        out.write(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "bench": what, "bus": engine, **result}) + "\n")
 
 
 if __name__ == "__main__":

@@ -91,7 +91,8 @@ class Service:
         if self.process is None:
             return
         # Before its first line it has no ear for signals yet.
-        wait_until(lambda: self.logs("service.started") or not self.is_running(), 30, lambda: f"{self.label} begins")
+        wait_until(lambda: self.logs("service.started") or self.get("/livez") is not None or not self.is_running(), 30,
+                   lambda: f"{self.label} begins")
         assert self.is_running(), f"{self.label} ended by itself ({self.process.returncode}): {self.log_tail()}"
         self.process.terminate()
         try:
