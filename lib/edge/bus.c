@@ -89,6 +89,11 @@ int bus_keep_alive(struct bus_consumer *consumer, struct err *err)
 	return consumer->ops->keep_alive(consumer, err);
 }
 
+int bus_behind(struct bus_consumer *consumer, int64_t *out, struct err *err)
+{
+	return consumer->ops->behind(consumer, out, err);
+}
+
 struct bus_reader *bus_reader_open(const struct bus_options *options, const char *topic, struct err *err)
 {
 	return bus_ops_of(options->engine)->reader_open(options, topic, err);

@@ -110,6 +110,9 @@ void bus_rewind(struct bus_consumer *consumer);
 /* Keep the membership and the partitions alive during a long wait (polls nothing). Cheap: it acts when it is due. */
 int bus_keep_alive(struct bus_consumer *consumer, struct err *err) MUST_CHECK;
 
+/* How many records the partitions that are ours hold beyond what is confirmed; may be a few seconds old. */
+int bus_behind(struct bus_consumer *consumer, int64_t *out, struct err *err) MUST_CHECK;
+
 /* --- reading without a group ------------------------------------------------------------------------------------- */
 
 struct bus_reader;

@@ -28,6 +28,9 @@ static const char confirm_sql[] =
 	"   AS mine (topic, partition, epoch, next_offset, delivered)"
 	" WHERE g.group_name = $1 AND g.topic = mine.topic AND g.partition = mine.partition AND g.owner = $2"
 	" AND g.epoch = mine.epoch AND g.next_offset = mine.next_offset RETURNING g.topic, g.partition";
+static const char behind_sql[] =
+	"SELECT coalesce(sum(p.next_offset - g.next_offset), 0)::bigint FROM bus_position g"
+	" JOIN bus_partition p ON p.topic = g.topic AND p.partition = g.partition WHERE g.group_name = $1 AND g.owner = $2";
 static const char try_sql[] =
 	"UPDATE bus_position SET trying = $6 WHERE group_name = $1 AND owner = $2 AND topic = $3 AND partition = $4 AND epoch = $5";
 
@@ -41,6 +44,7 @@ static bool owns(struct bus_consumer *base, const struct bus_record *record);
 static int confirm(struct bus_consumer *base, size_t *out_lost, struct err *err);
 static void rewind_batch(struct bus_consumer *base);
 static int keep_alive(struct bus_consumer *base, struct err *err);
+static int behind(struct bus_consumer *base, int64_t *out, struct err *err);
 static int settle(struct pg_consumer *consumer, struct err *err);
 static int fetch(struct pg_consumer *consumer, struct arena *arena, size_t records, size_t bytes, struct bus_record **out,
                  size_t *out_count, struct err *err);
@@ -64,6 +68,7 @@ const struct bus_ops bus_postgres_ops = {
 	.confirm = confirm,
 	.rewind = rewind_batch,
 	.keep_alive = keep_alive,
+	.behind = behind,
 	.reader_open = pg_reader_open,
 	.reader_close = pg_reader_close,
 	.reader_next = pg_reader_next,
@@ -250,6 +255,26 @@ static int keep_alive(struct bus_consumer *base, struct err *err)
 	if (bus_upkeep(consumer, !consumer->has_batch, err) < 0)
 		return -1;
 	consumer->is_unsettled = false;
+	return 0;
+}
+
+static int behind(struct bus_consumer *base, int64_t *out, struct err *err)
+{
+	struct pg_consumer *consumer = (struct pg_consumer *)base;
+	struct db_result *rows CLEANUP(db_result_done) = NULL;
+	struct db_args args;
+
+	arena_reset(&consumer->arena);
+	if (settle(consumer, err) < 0)
+		return -1;
+	db_args_init(&args, &consumer->arena);
+	db_arg_text(&args, str_of(consumer->group));
+	db_arg_text(&args, str_of(consumer->member));
+	consumer->is_unsettled = true;
+	if (db_query(consumer->db, behind_sql, &args, &rows, err) < 0)
+		return err_prefix(err, "could not measure how far group %s is behind", consumer->group);
+	consumer->is_unsettled = false;
+	*out = db_int(rows, 0, 0);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ struct bus_ops {
 	int (*confirm)(struct bus_consumer *consumer, size_t *out_lost, struct err *err);
 	void (*rewind)(struct bus_consumer *consumer);
 	int (*keep_alive)(struct bus_consumer *consumer, struct err *err);
+	int (*behind)(struct bus_consumer *consumer, int64_t *out, struct err *err);
 
 	struct bus_reader *(*reader_open)(const struct bus_options *options, const char *topic, struct err *err);
 	void (*reader_close)(struct bus_reader *reader);

@@ -35,6 +35,7 @@ static bool owns(struct bus_consumer *base, const struct bus_record *record);
 static int confirm(struct bus_consumer *base, size_t *out_lost, struct err *err);
 static void rewind_batch(struct bus_consumer *base);
 static int keep_alive(struct bus_consumer *base, struct err *err);
+static int behind(struct bus_consumer *base, int64_t *out, struct err *err);
 
 static int upkeep(struct kafka_consumer *consumer, struct err *err);
 static int settle_db(struct kafka_consumer *consumer, struct err *err);
@@ -66,6 +67,7 @@ const struct bus_ops bus_kafka_ops = {
 	.confirm = confirm,
 	.rewind = rewind_batch,
 	.keep_alive = keep_alive,
+	.behind = behind,
 	.reader_open = kafka_reader_open,
 	.reader_close = kafka_reader_close,
 	.reader_next = kafka_reader_next,
@@ -328,6 +330,24 @@ static int keep_alive(struct bus_consumer *base, struct err *err)
 	if (consumer->stash_count >= STASH_MAX && !consumer->is_paused) {
 		pause_all(consumer, true);
 		return take_in(consumer, SIZE_MAX, SIZE_MAX, err);
+	}
+	return 0;
+}
+
+/* The ends as the last fetches told them. */
+static int behind(struct bus_consumer *base, int64_t *out, struct err *err)
+{
+	struct kafka_consumer *consumer = (struct kafka_consumer *)base;
+
+	(void)err;
+	*out = 0;
+	for (size_t i = 0; i < consumer->parts_len; i++) {
+		const struct part *part = &consumer->parts[i];
+		struct kafka_name topic = kafka_topic(&consumer->options, consumer->topics[part->topic]);
+		int64_t low, high;
+		if (rd_kafka_get_watermark_offsets(consumer->rk, topic.text, part->partition, &low, &high) == 0 &&
+		    high > part->next_offset)
+			*out += high - part->next_offset;
 	}
 	return 0;
 }

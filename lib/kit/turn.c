@@ -15,6 +15,7 @@
 #define BYTES_MAX ((size_t)4 << 20)
 #define IDLE_MS 1000
 #define REPLAY_EVERY_MS 1000
+#define GAUGES_MS 10000
 #define AGAIN_MAX 50   /* rows that move under a turn this often are no accident */
 #define SINGLE_AFTER 5 /* failures, then the batch is run one by one: it may be too large for what is free */
 #define RACES_MAX 5    /* a duplicate key that comes this often is no race */
@@ -26,6 +27,8 @@ static struct metric turns_total = METRIC_COUNTER("mailcase_turns_total", "turns
 static struct metric records_total = METRIC_COUNTER("mailcase_records_total", "records confirmed", NULL);
 static struct metric lost_total =
 	METRIC_COUNTER("mailcase_partitions_lost_total", "partitions lost before their batch was confirmed", NULL);
+static struct metric behind_records = METRIC_GAUGE(
+	"mailcase_bus_behind_records", "records that this process's partitions hold beyond what it has confirmed", NULL);
 static struct metric seconds = METRIC_HISTOGRAM("mailcase_turn_seconds", "from poll to commit", NULL);
 
 static int one_turn(struct turn *turn, struct err *err);
@@ -87,6 +90,13 @@ static int one_turn(struct turn *turn, struct err *err)
 		priv->next_replay_ms = clock_mono_ms() + (replayed > 0 ? 0 : REPLAY_EVERY_MS);
 		if (replayed < 0 && wait_and_recover(turn, "turn.retried", err) < 0)
 			return -1;
+	}
+	if (clock_mono_ms() >= priv->next_gauges_ms) {
+		int64_t behind = 0;
+		priv->next_gauges_ms = clock_mono_ms() + GAUGES_MS;
+		if (bus_behind(priv->consumer, &behind, err) < 0)
+			return wait_and_recover(turn, "bus.waiting", err);
+		metric_set(metric_label(&behind_records, NULL), behind);
 	}
 	arena_reset(&priv->batch_arena);
 	if (poll_batch(turn, &records, &count, &is_poisoned, err) < 0)

@@ -21,7 +21,7 @@ struct turn_private {
 	struct bus_consumer *consumer;
 	struct arena batch_arena; /* the records, over all attempts */
 	struct backoff backoff;
-	int64_t next_idle_ms, next_replay_ms;
+	int64_t next_idle_ms, next_replay_ms, next_gauges_ms;
 	const struct uuid *replayed; /* the dead letter that is being handled, or NULL */
 	bool is_records_fault;       /* the loop ends with FATAL because of what is in hand */
 	VEC(struct verdict) verdicts;
