@@ -31,7 +31,7 @@ TEST_SRCS := $(sort $(wildcard tests/unit/*/*_test.c))
 FUZZ_SRCS := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_SECONDS ?= 60
 C_FILES := $(HEADERS) $(sort $(wildcard lib/*/*.c services/*/*.c tools/*/*.c tests/unit/*/*.c tests/fuzz/*.c))
-SHELL_SCRIPTS := $(sort $(wildcard scripts/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh))
+SHELL_SCRIPTS := $(sort $(wildcard scripts/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh examples/*/*.sh))
 
 PURE_LAYERS := base mail protocol domain
 PURE_PACKAGES := jansson libcrypto $(if $(wildcard lib/mail/*.c),gmime-3.0 uchardet gumbo)
@@ -166,7 +166,7 @@ $(TEST_PROGRAM_FILES): %: %.o $(LIB)
 .PHONY: test-programs
 test-programs: $(TEST_PROGRAM_FILES) ## what the service tests drive
 
-.PHONY: all check golden golden-accept contract-check contract-accept unit layering headers lint format docs docs-check test run stop bench soak fuzz deps clean help programs
+.PHONY: all check golden golden-accept contract-check contract-accept contract-publish unit layering headers lint format docs docs-check test run stop bench soak fuzz deps clean help programs
 
 all: $(LIB) $(PURE) $(PROGRAM_FILES) ## build every program
 
@@ -182,8 +182,13 @@ golden-accept: $(BUILD)/bin/casectl ## rewrite the expectations there; read the 
 contract-check: ## topics.yaml, protos, code, AsyncAPI, manifests and docs/integrate.md say the same
 	@/usr/bin/python3 scripts/check-contract.py
 
-contract-accept: $(BUILD)/tests/unit/wire/golden_events_test ## rewrite contracts/golden, the bytes of every event; read the difference
+contract-accept: $(BUILD)/tests/unit/wire/golden_events_test ## rewrite the bytes of every event; read the difference
 	@$< --accept
+	@tests/contract/encode.sh
+
+contract-publish: ## note today's protos as the published ones, which `buf breaking` compares with: at a release
+	@mkdir -p contracts/published/mailcase/v1
+	cp $(filter-out %/parsed_mail.proto,$(PROTOS)) contracts/published/mailcase/v1
 
 layering: ## the arrows between the layers point down
 	@scripts/check-layering.sh

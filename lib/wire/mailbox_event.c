@@ -12,6 +12,7 @@ static const char *const names[] = {
 	[MAILBOX_BACKING_OFF] = "backing_off",
 	[MAILBOX_AUTH_FAILED] = "auth_failed",
 	[MAILBOX_OFF] = "off",
+	[MAILBOX_OTHER] = "",
 };
 
 const char *mailbox_state_name(enum mailbox_state state)
@@ -21,7 +22,7 @@ const char *mailbox_state_name(enum mailbox_state state)
 
 bool mailbox_state_parse(struct str name, enum mailbox_state *out)
 {
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+	for (int i = 0; i < MAILBOX_OTHER; i++) {
 		if (str_eq(name, str_of(names[i]))) {
 			*out = (enum mailbox_state)i;
 			return true;
@@ -49,12 +50,11 @@ struct str mailbox_event_encode(struct arena *arena, const struct mailbox_event 
 	return pb_pack(arena, &top.base);
 }
 
-static int read_state(int on_wire, enum mailbox_state *out, struct err *err)
+static enum mailbox_state read_state(Mailcase__V1__MailboxState on_wire)
 {
-	if (on_wire < 1 || on_wire > (int)ARRAY_LEN(names))
-		return err_set(err, ERR_PERM, "cannot read record: %d is no mailbox state", on_wire);
-	*out = (enum mailbox_state)(on_wire - 1);
-	return 0;
+	int state = (int)on_wire - 1;
+
+	return state >= 0 && state < MAILBOX_OTHER ? (enum mailbox_state)state : MAILBOX_OTHER;
 }
 
 int mailbox_event_decode(struct arena *arena, struct str bytes, struct mailbox_event *out, struct err *err)
@@ -67,10 +67,10 @@ int mailbox_event_decode(struct arena *arena, struct str bytes, struct mailbox_e
 	if (!top || top->body_case != MAILCASE__V1__MAILBOX_EVENT__BODY_STATE_CHANGED)
 		return err_set(err, ERR_PERM, "cannot read record: no MailboxEvent with a known body");
 	if (pb_uuid(top->tenant_id, "tenant_id", &read.tenant.id, err) < 0 ||
-	    pb_uuid(top->mailbox_id, "mailbox_id", &read.mailbox.id, err) < 0 ||
-	    read_state((int)top->state_changed->from, &read.from, err) < 0 ||
-	    read_state((int)top->state_changed->to, &read.to, err) < 0)
+	    pb_uuid(top->mailbox_id, "mailbox_id", &read.mailbox.id, err) < 0)
 		return -1;
+	read.from = read_state(top->state_changed->from);
+	read.to = read_state(top->state_changed->to);
 	read.cause = str_of(top->state_changed->cause);
 	if (!str_is_text(read.cause))
 		return err_set(err, ERR_PERM, "cannot read record: cause is no text");

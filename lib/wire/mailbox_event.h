@@ -13,10 +13,17 @@
 
 #define MAILBOX_STATE_CHANGED_TYPE "mailcase.mailbox.state_changed.v1"
 
-/* The order is that of the enum of the proto, less one. */
-enum mailbox_state { MAILBOX_STARTING, MAILBOX_OK, MAILBOX_BACKING_OFF, MAILBOX_AUTH_FAILED, MAILBOX_OFF };
+/* The order is that of the enum of the proto, less one. OTHER is only read: a state of a later contract. */
+enum mailbox_state {
+	MAILBOX_STARTING,
+	MAILBOX_OK,
+	MAILBOX_BACKING_OFF,
+	MAILBOX_AUTH_FAILED,
+	MAILBOX_OFF,
+	MAILBOX_OTHER
+};
 
-/* As it stands in the column mailbox_state.state. */
+/* As it stands in the column mailbox_state.state; "" for OTHER. */
 const char *mailbox_state_name(enum mailbox_state state);
 bool mailbox_state_parse(struct str name, enum mailbox_state *out);
 

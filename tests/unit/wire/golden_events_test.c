@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The published bytes: contracts/golden holds each event as our encoders write it, and its JSON view beside it. Another
- * language reads the same files in tests/service/contract. tests/contract holds what a newer contract may send us.
+ * language reads the same files in tests/service/contract. tests/contract holds what an older and a newer contract send us.
  *
  *	golden_events_test             compare
  *	golden_events_test --accept    rewrite contracts/golden; read the difference
@@ -24,6 +24,7 @@
 
 #define GOLDEN "contracts/golden"
 #define NEWER "tests/contract/newer"
+#define OLDER "tests/contract/older"
 
 enum { FILE_MOST = 64 << 10, FACTS_MOST = 4 };
 
@@ -387,6 +388,79 @@ static void nothing_else_lies_there(void **state)
 	assert_int_equal(files, 2 * count);
 }
 
+static void what_a_newer_contract_says_of_a_case_is_read_as_far_as_it_is_known(void **state)
+{
+	struct str bytes = read_file(path_of(NEWER, "case-record", "bin"));
+	struct case_record record;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(case_record_decode(&arena, bytes, &record, &err), 0);
+	assert_int_equal(record.version, 3);
+	assert_int_equal(record.author.kind, AUTHOR_NONE);
+	/* Two of the five are unknown, one of them without a body at all. */
+	assert_int_equal(record.facts_len, 3);
+	assert_int_equal(record.facts[0].kind, FACT_CASE_OPENED);
+	assert_int_equal(record.facts[0].case_opened.state, CASE_NO_STATE);
+	assert_true(uuid_eq(record.facts[0].case_opened.queue.id, id_of(QUEUE)));
+	assert_int_equal(record.facts[1].kind, FACT_MESSAGE_ADDED);
+	assert_int_equal(record.facts[1].message_added.direction, DIRECTION_NONE);
+	assert_int_equal(record.facts[1].message_added.size, 4096);
+	assert_int_equal(record.facts[2].kind, FACT_STATE_CHANGED);
+	assert_int_equal(record.facts[2].state_changed.from, CASE_NO_STATE);
+	assert_int_equal(record.facts[2].state_changed.to, CASE_OPEN);
+	assert_true(str_eq(record.facts[2].state_changed.reason, STR("the_moon_rose")));
+
+	/* The view shows the number of a value without a name, and an unknown fact as an empty one. */
+	json_t *view CLEANUP(json_done) = json_of(CASE_RECORD_TYPE, bytes);
+	const json_t *facts = json_object_get(view, "facts");
+	assert_int_equal(json_integer_value(json_object_get(view, "authorKind")), 90);
+	assert_int_equal(json_array_size(facts), 5);
+	assert_int_equal(json_object_size(json_array_get(facts, 0)), 0);
+}
+
+/* A new state is none that we know; a new kind of event is refused, so that it is set aside and not misread. */
+static void what_a_newer_contract_says_of_mails_and_mailboxes_is_not_misread(void **state)
+{
+	struct mail_received mail;
+	struct mailbox_event event;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(mail_received_decode(&arena, read_file(path_of(NEWER, "mail-received", "bin")), &mail, &err), 0);
+	assert_true(uuid_eq(mail.intake.id, id_of(INTAKE)));
+	assert_int_equal(mailbox_event_decode(&arena, read_file(path_of(NEWER, "mailbox-event", "bin")), &event, &err), 0);
+	assert_int_equal(event.from, MAILBOX_OK);
+	assert_int_equal(event.to, MAILBOX_OTHER);
+	assert_string_equal(mailbox_state_name(event.to), "");
+
+	assert_int_equal(mail_received_decode(&arena, read_file(path_of(NEWER, "mail-received.other-body", "bin")), &mail, &err), -1);
+	assert_int_equal(err.kind, ERR_PERM);
+	assert_int_equal(mailbox_event_decode(&arena, read_file(path_of(NEWER, "mailbox-event.other-body", "bin")), &event, &err), -1);
+	assert_int_equal(err.kind, ERR_PERM);
+}
+
+static void what_an_older_contract_said_is_read(void **state)
+{
+	struct case_record record;
+	struct mail_received mail;
+	struct mailbox_event event;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(case_record_decode(&arena, read_file(path_of(OLDER, "case-record", "bin")), &record, &err), 0);
+	assert_int_equal(record.number, 235);
+	assert_int_equal(record.author.kind, AUTHOR_NONE);
+	assert_true(uuid_is_null(record.cause));
+	assert_int_equal(record.facts_len, 3);
+	assert_int_equal(record.facts[2].state_changed.to, CASE_CLOSED);
+	assert_int_equal(mail_received_decode(&arena, read_file(path_of(OLDER, "mail-received", "bin")), &mail, &err), 0);
+	assert_false(mail.is_quiet);
+	assert_int_equal(mailbox_event_decode(&arena, read_file(path_of(OLDER, "mailbox-event", "bin")), &event, &err), 0);
+	assert_int_equal(event.to, MAILBOX_OFF);
+	assert_int_equal(event.next_try_at_us, 0);
+}
+
 static void a_strange_type_has_no_view(void **state)
 {
 	struct err err = { 0 };
@@ -407,6 +481,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(the_json_view_is_what_was_published, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_was_published_is_read_whole, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nothing_else_lies_there, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_a_newer_contract_says_of_a_case_is_read_as_far_as_it_is_known, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_a_newer_contract_says_of_mails_and_mailboxes_is_not_misread, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_an_older_contract_said_is_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_strange_type_has_no_view, set_up, tear_down),
 	};
 
