@@ -3,9 +3,9 @@
 """check-contract.py [--write]: the published contract says the same everywhere.
 
 contracts/topics.yaml is the one list of topics, groups, headers and rights; proto/ is the one description of the values.
-The code, contracts/asyncapi.yaml, docs/integrate.md and, where they are, the compose file and the Kubernetes manifests are
-compared with them; each difference is one line. With --write the generated parts of asyncapi.yaml and integrate.md are
-written instead: the protos in the one, the tables in the other.
+The code, contracts/asyncapi.yaml, docs/integrate.md and, where they are, the compose file and the Kubernetes manifests
+are compared with them; each difference is one line. With --write the generated parts of asyncapi.yaml and integrate.md
+are written instead: the protos in the one, the tables in the other.
 """
 import pathlib
 import re
@@ -105,7 +105,8 @@ def check_code(contract):
                     for group, topic in re.findall(r'\{ "(\w+)", (TOPIC_\w+) \}', code))
     same(place, "groups", groups, sorted((group["name"], group["topics"]) for group in contract["groups"]))
     for topic, days in re.findall(r"\{ (TOPIC_\w+), (\d+) \* 24 \}", code):
-        same(place, f"hours of retention of {names[topic]}", int(days) * 24, topics[names[topic]]["retention_hours"])
+        wanted = topics.get(names[topic], {}).get("retention_hours")
+        same(place, f"hours of retention of {names[topic]}", int(days) * 24, wanted)
 
     types = [found for path in sorted((ROOT / "lib/wire").glob("*.h"))
              for found in re.findall(r'#define \w+_TYPE "([^"]+)"', path.read_text(encoding="utf-8"))]
