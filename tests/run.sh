@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # run.sh - every test there is, on a machine that needs nothing but Debian's packages
 #
-# The parts: packages, build, unit tests with layering and headers, the programs against real servers, and the same
-# unit tests and one smoke path of the programs under the sanitizers. A part that breaks is counted and the next one
-# runs. The last line is the sum: `N passed, N failed, N skipped`; the status is 1 when anything failed or nothing ran.
+# The parts: packages, build, unit tests with layering and headers, the Kubernetes manifests, the programs against real
+# servers, and the same unit tests and one smoke path of the programs under the sanitizers. A part that breaks is counted
+# and the next one runs. The last line is the sum: `N passed, N failed, N skipped`; the status is 1 when anything failed
+# or nothing ran.
 #
-#	PARTS="check service"    only these of: check service sanitizer
+#	PARTS="check service"    only these of: check manifests service sanitizer
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 exec </dev/null
 
-PARTS=${PARTS:-check service sanitizer}
+PARTS=${PARTS:-check manifests service sanitizer}
 SERVICE_SECONDS=${SERVICE_SECONDS:-1500}
 RESULTS=build/test
 # Debian's own interpreter has Debian's modules; another python3 may come first on the path.
@@ -29,6 +30,7 @@ main() {
 	part packages deploy/local/deps.sh test || finish
 	part build "$MAKE" -s -j"$JOBS" all test-programs || finish
 	wanted check && check_part check
+	wanted manifests && service_part manifests build tests/k8s
 	wanted service && service_part service build tests/service
 	if wanted sanitizer; then
 		SANITIZE=address,undefined part sanitizer-build "$MAKE" -s -j"$JOBS" all test-programs
@@ -69,7 +71,7 @@ check_part() {
 	add "$sum"
 }
 
-# service_part NAME BUILD PYTEST-ARGUMENT...
+# service_part NAME BUILD PYTEST-ARGUMENT...: tests in Python, which drive the programs of that build
 service_part() {
 	local name=$1 build=$2 before=$failed sum
 	shift 2

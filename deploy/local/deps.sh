@@ -17,7 +17,7 @@ BUILD_PACKAGES=(gcc libc6-dev make pkg-config
 	librdkafka-dev libseccomp-dev libsodium-dev libssl-dev libuchardet-dev protobuf-c-compiler protobuf-compiler zlib1g-dev)
 RUN_PACKAGES=(ca-certificates curl dovecot-core dovecot-imapd dovecot-lmtpd openssl postfix postgresql procps)
 TEST_PACKAGES=(clang cppcheck default-jdk-headless git kcat libclang-rt-dev libcmocka-dev python3 python3-aiosmtpd python3-protobuf
-	python3-psycopg python3-pytest python3-yaml shellcheck)
+	python3-jsonschema python3-pip python3-psycopg python3-pytest python3-yaml shellcheck)
 CONTAINER_PACKAGES=(docker-compose docker.io iproute2 iptables mmdebstrap slirp4netns)
 KAFKA_PACKAGES=(default-jre-headless maven openssl python3-confluent-kafka)
 
