@@ -29,6 +29,8 @@ DRAIN_SECONDS = 20
 class Service:
     """One process of a service; what it logs goes to a file, one JSON object a line."""
 
+    wrapper = ()  # a command that becomes the service: other rights, another view of the machine
+
     def __init__(self, name, env, folder, label):
         self.name, self.label = name, label
         self.log_file = Path(folder) / f"{label}.log"
@@ -38,8 +40,8 @@ class Service:
 
     def start(self):
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen([program(self.name)], env=self.env, stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, start_new_session=True)
+            self.process = subprocess.Popen([*self.wrapper, program(self.name)], env=self.env, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, start_new_session=True)
         return self
 
     def wait_ready(self, seconds=30):
@@ -112,6 +114,8 @@ class Refused(Exception):
 
 
 class Installation:
+    service_class = Service
+
     def __init__(self, postgres, folder, settings=None, log_level="info"):
         self.postgres, self.folder = postgres, Path(folder)
         self.settings = dict(settings or {})
@@ -189,7 +193,7 @@ class Installation:
         started = []
         for name in names:
             label = f"{name}-{sum(s.name == name for s in self.services) + 1}"
-            service = Service(name, self.env(**settings), self.folder, label).start()
+            service = self.service_class(name, self.env(**settings), self.folder, label).start()
             self.services.append(service)
             started.append(service)
         for service in started:
