@@ -18,8 +18,6 @@ import yaml
 from harness import shared
 from tools import CACHE, FETCH_SECONDS, run
 
-warnings.filterwarnings("ignore", category=DeprecationWarning, module="jsonschema")
-
 PACKAGE = "kubernetes-validate==1.37.0"
 FOLDER = "kubernetes_validate/kubernetes-json-schema/v1.37.0-local-strict/"
 
@@ -82,7 +80,9 @@ class Schemas:
             if FOLDER + name not in archive.namelist():
                 return None
             schema, definitions = (json.loads(archive.read(FOLDER + n)) for n in (name, "_definitions.json"))
-        resolver = jsonschema.RefResolver(schema["$id"], schema, store={definitions["$id"]: definitions})
+        with warnings.catch_warnings():  # Debian 12 has nothing newer
+            warnings.simplefilter("ignore", DeprecationWarning)
+            resolver = jsonschema.RefResolver(schema["$id"], schema, store={definitions["$id"]: definitions})
         return jsonschema.Draft202012Validator(schema, resolver=resolver)
 
     def validator(self, thing):
