@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "record/case_record.h"
 
+#include "domain/case_effect.h"
 #include "edge/bus.h"
 #include "record/outbox.h"
 #include "wire/case_record_wire.h"
@@ -130,55 +131,6 @@ int case_record_numbers(struct db *db, struct arena *arena, struct tenant_id ten
 	return 0;
 }
 
-/* What the facts of one record say of the row. */
-struct effect {
-	int64_t messages;
-	bool is_touched, has_queue, has_assignee;
-	struct uuid queue, assignee, team;
-	struct str state; /* null: as it was */
-};
-
-static struct effect effect_of(const struct case_change *change)
-{
-	struct effect effect = { 0 };
-
-	for (size_t f = 0; f < change->facts_len; f++) {
-		const struct fact *fact = &change->facts[f];
-		switch (fact->kind) {
-		case FACT_MESSAGE_ADDED:
-			effect.messages++;
-			if (change->author.kind == AUTHOR_USER && fact->message_added.direction != DIRECTION_IN)
-				effect.is_touched = true;
-			break;
-		case FACT_ASSIGNED:
-			effect.has_assignee = true;
-			effect.assignee = fact->assigned.user.id;
-			effect.team = fact->assigned.team.id;
-			break;
-		case FACT_QUEUE_CHANGED:
-			effect.has_queue = true;
-			effect.queue = fact->queue_changed.to.id;
-			break;
-		case FACT_STATE_CHANGED:
-			effect.state = str_of(case_state_name(fact->state_changed.to));
-			effect.is_touched |= change->author.kind == AUTHOR_USER;
-			break;
-		case FACT_MESSAGE_CONFIRMED:
-			effect.is_touched |= change->author.kind == AUTHOR_USER;
-			break;
-		case FACT_CASE_OPENED:
-			effect.has_queue = effect.has_assignee = true;
-			effect.queue = fact->case_opened.queue.id;
-			effect.team = fact->case_opened.team.id;
-			effect.state = str_of(case_state_name(fact->case_opened.state));
-			break;
-		default:
-			break;
-		}
-	}
-	return effect;
-}
-
 static int queue_new_cases(struct db *db, struct arena *arena, const struct case_change *changes, size_t count,
                            int64_t now_us, struct err *err)
 {
@@ -198,17 +150,17 @@ static int queue_new_cases(struct db *db, struct arena *arena, const struct case
 		const struct fact *opened = opening_fact(change);
 		if (!opened)
 			continue;
-		struct effect effect = effect_of(change);
+		struct case_effect effect = case_effect_of(change->author.kind, change->facts, change->facts_len);
 		id[n] = change->case_id.id;
 		tenant[n] = change->tenant.id;
 		number[n] = change->number;
 		version[n] = change->old_version + 1;
-		state[n] = effect.state;
+		state[n] = effect.state ? str_of(case_state_name(effect.state)) : STR_NULL;
 		subject[n] = change->opening->subject;
 		base[n] = change->opening->subject_base;
-		queue[n] = effect.queue;
-		team[n] = effect.team;
-		assignee[n] = effect.assignee;
+		queue[n] = effect.queue.id;
+		team[n] = effect.team.id;
+		assignee[n] = effect.assignee.id;
 		mailbox[n] = opened->case_opened.mailbox.id;
 		group[n] = change->opening->group.id;
 		opener[n] = change->opening->opener.id;
@@ -259,17 +211,17 @@ static int queue_row_updates(struct db *db, struct arena *arena, const struct ca
 		const struct case_change *change = &changes[i];
 		if (opening_fact(change))
 			continue;
-		struct effect effect = effect_of(change);
+		struct case_effect effect = case_effect_of(change->author.kind, change->facts, change->facts_len);
 		id[n] = change->case_id.id;
 		version[n] = change->old_version + 1;
 		messages[n] = effect.messages;
 		touched[n] = effect.is_touched;
-		state[n] = effect.state;
+		state[n] = effect.state ? str_of(case_state_name(effect.state)) : STR_NULL;
 		has_queue[n] = effect.has_queue;
-		queue[n] = effect.queue;
+		queue[n] = effect.queue.id;
 		has_assignee[n] = effect.has_assignee;
-		assignee[n] = effect.assignee;
-		team[n] = effect.team;
+		assignee[n] = effect.assignee.id;
+		team[n] = effect.team.id;
 		n++;
 	}
 	if (!n)
