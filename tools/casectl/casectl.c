@@ -66,6 +66,7 @@ static const struct noun *const nouns[] = {
 	&noun_dlq,
 	&noun_lag,
 	&noun_events,
+	&noun_audit,
 	&noun_health,
 	&noun_probe,
 	&noun_parse,

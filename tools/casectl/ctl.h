@@ -62,7 +62,7 @@ struct noun {
 
 extern const struct noun noun_migrate, noun_topics, noun_seal_key, noun_tenant, noun_user, noun_team, noun_queue,
 	noun_mailbox, noun_outbound_mailbox, noun_case, noun_where_is, noun_outbound, noun_dlq, noun_lag, noun_health,
-	noun_probe, noun_parse, noun_bus, noun_events;
+	noun_probe, noun_parse, noun_bus, noun_events, noun_audit;
 
 /* --- options ----------------------------------------------------------------------------------------------------- */
 
