@@ -10,6 +10,7 @@
 #include "base/banned.h"
 
 #define GROUP_PREFIX "mailcase."
+#define ANSWER_MS 10000   /* a broker that takes longer is gone; half of the time that a service has to stop in */
 #define LOG_LEVEL_ERROR 3 /* of syslog, as librdkafka counts */
 
 static int set_security(rd_kafka_conf_t *conf, const struct bus_kafka_options *kafka, struct err *err);
@@ -39,6 +40,7 @@ rd_kafka_conf_t *kafka_conf(const struct bus_options *options, struct err *err)
 	if (kafka_set(conf, "bootstrap.servers", options->kafka.brokers, err) == 0 &&
 	    kafka_set(conf, "client.id", options->name, err) == 0 && kafka_set_int(conf, "reconnect.backoff.ms", 50, err) == 0 &&
 	    kafka_set_int(conf, "reconnect.backoff.max.ms", 1000, err) == 0 &&
+	    kafka_set_int(conf, "socket.timeout.ms", ANSWER_MS, err) == 0 &&
 	    kafka_set(conf, "log.connection.close", "false", err) == 0 && set_security(conf, &options->kafka, err) == 0)
 		return conf;
 	rd_kafka_conf_destroy(conf);

@@ -22,12 +22,14 @@
 #define PROBE_MS 2000        /* between questions to brokers that are silent */
 #define PROBE_ANSWER_MS 500
 #define RECOMMIT_MS 500
+#define LEAVE_MS 3000
 
 static struct bus_consumer *open_consumer(const struct bus_options *options, const char *group, const char *const *topics,
                                           struct err *err);
 static rd_kafka_t *member_of(struct kafka_consumer *consumer, struct err *err);
 static void close_consumer(struct bus_consumer *base);
 static void abandon(struct bus_consumer *base);
+static bool leave(struct kafka_consumer *consumer);
 static void free_consumer(struct kafka_consumer *consumer);
 static int poll_records(struct bus_consumer *base, struct arena *arena, size_t records, size_t bytes, int wait_ms,
                         int wake_fd, struct bus_record **out, size_t *out_count, bool *out_poisoned, struct err *err);
@@ -153,11 +155,12 @@ static void free_consumer(struct kafka_consumer *consumer)
 {
 	if (consumer->rk) {
 		rewind_batch(&consumer->base);
-		rd_kafka_consumer_close(consumer->rk);
-		hand_over(consumer);
+		bool is_closed = leave(consumer);
 		if (consumer->queue)
 			rd_kafka_queue_destroy(consumer->queue);
-		rd_kafka_destroy(consumer->rk);
+		/* Else its threads wait for a broker, and taking them down would wait for them; the process ends anyway. */
+		if (is_closed)
+			rd_kafka_destroy(consumer->rk);
 	}
 	if (consumer->dealt)
 		rd_kafka_topic_partition_list_destroy(consumer->dealt);
@@ -166,6 +169,29 @@ static void free_consumer(struct kafka_consumer *consumer)
 	close(consumer->queue_fd);
 	free(consumer->parts);
 	free(consumer);
+}
+
+/* With brokers that answer it is a matter of milliseconds. False when they do not: whoever waits for them is killed for
+ * being late. */
+static bool leave(struct kafka_consumer *consumer)
+{
+	int64_t until_ms = clock_mono_ms() + LEAVE_MS;
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(consumer->rk);
+	rd_kafka_error_t *error = rd_kafka_consumer_close_queue(consumer->rk, queue);
+
+	/* The revocation comes through this queue. */
+	while (!error && !rd_kafka_consumer_closed(consumer->rk) && clock_mono_ms() < until_ms) {
+		rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 50);
+		if (event && rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE)
+			rebalanced(consumer->rk, rd_kafka_event_error(event), rd_kafka_event_topic_partition_list(event), consumer);
+		if (event)
+			rd_kafka_event_destroy(event);
+	}
+	if (error)
+		rd_kafka_error_destroy(error);
+	hand_over(consumer);
+	rd_kafka_queue_destroy(queue);
+	return rd_kafka_consumer_closed(consumer->rk);
 }
 
 /* --- a batch ----------------------------------------------------------------------------------------------------- */
@@ -572,6 +598,8 @@ static void rebalanced(rd_kafka_t *rk, rd_kafka_resp_err_t what, rd_kafka_topic_
 		rd_kafka_topic_partition_list_destroy(consumer->dealt);
 	consumer->dealt = NULL;
 	if (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+		/* Lost, not asked back: no heartbeat came through. */
+		consumer->is_silent |= rd_kafka_assignment_lost(rk) != 0;
 		hand_over(consumer);
 		rd_kafka_assign(rk, NULL);
 		return;
