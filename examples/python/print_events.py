@@ -25,19 +25,22 @@ def main():
         **dict(argument.split("=", 1) for argument in sys.argv[1:]),
     })
     consumer.subscribe([TOPIC])
-    while True:
-        message = consumer.poll(1)
-        if message is None:
-            continue
-        if message.error():
-            print(message.error(), file=sys.stderr)
-            continue
-        headers = {name: value.decode() for name, value in message.headers()}
-        # Of a later contract there may be other types: skip them.
-        if headers["ce_type"] == "mailcase.case.record.v1":
-            data = MessageToDict(CaseRecord.FromString(message.value()))
-            print(json.dumps({"ce_id": headers["ce_id"], "ce_time": headers["ce_time"], "data": data}), flush=True)
-        consumer.commit(message, asynchronous=True)  # only now: what was not printed comes again
+    try:
+        while True:
+            message = consumer.poll(1)
+            if message is None:
+                continue
+            if message.error():
+                print(message.error(), file=sys.stderr)
+                continue
+            headers = {name: value.decode() for name, value in message.headers()}
+            # Of a later contract there may be other types: skip them.
+            if headers["ce_type"] == "mailcase.case.record.v1":
+                data = MessageToDict(CaseRecord.FromString(message.value()))
+                print(json.dumps({"ce_id": headers["ce_id"], "ce_time": headers["ce_time"], "data": data}), flush=True)
+            consumer.commit(message, asynchronous=True)  # only now: what was not printed comes again
+    except KeyboardInterrupt:
+        consumer.close()  # its partitions go to the others at once
 
 
 main()
