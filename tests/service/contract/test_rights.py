@@ -76,7 +76,7 @@ def refusal(consumer, topic):
 
 
 def test_every_program_has_rights():
-    assert set(ACCESS) == {"fetcher", "threader", "router", "notifier", "casectl", "consumer"}
+    assert set(ACCESS) == {"fetcher", "threader", "router", "notifier", "casectl", "keda", "consumer"}
 
 
 def test_casectl_made_the_topics(desk, broker):
@@ -128,6 +128,17 @@ def test_a_consumer_reads_with_its_own_group(desk, broker):
 def test_nobody_reads_what_is_not_theirs(broker, desk, user, group, topic, code):
     name = group if group == "reports" else PREFIX + group
     assert refusal(client(broker, user, name), PREFIX + topic) == getattr(confluent_kafka.KafkaError, code)
+
+
+def test_an_autoscaler_sees_how_far_the_groups_are(broker, desk):
+    for group in CONTRACT["groups"]:
+        consumer = client(broker, "keda", PREFIX + group["name"])
+        places = [confluent_kafka.TopicPartition(PREFIX + group["topics"][0], n) for n in range(13)]
+        known = [place for place in consumer.committed(places, timeout=30) if place.offset >= 0]
+        assert known and all(place.error is None for place in known)
+        assert all(consumer.get_watermark_offsets(place, timeout=30)[1] >= place.offset for place in known)
+        consumer.close()
+    assert refusal(client(broker, "keda", PREFIX + "mailcase.router"), PREFIX + "mailcase.case.events.v1") in DENIED
 
 
 def test_a_consumer_may_not_write(broker, desk):
