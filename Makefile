@@ -166,7 +166,7 @@ $(TEST_PROGRAM_FILES): %: %.o $(LIB)
 .PHONY: test-programs
 test-programs: $(TEST_PROGRAM_FILES) ## what the service tests drive
 
-.PHONY: all check golden golden-accept contract-check contract-accept contract-publish unit layering headers lint format docs docs-check test run stop bench soak fuzz deps clean help programs
+.PHONY: all check golden golden-accept contract contract-check contract-accept contract-publish unit layering headers lint format docs docs-check test run stop bench soak fuzz deps clean help programs
 
 all: $(LIB) $(PURE) $(PROGRAM_FILES) ## build every program
 
@@ -178,6 +178,9 @@ golden: $(BUILD)/bin/casectl ## what we understand of the mails in tests/corpus
 
 golden-accept: $(BUILD)/bin/casectl ## rewrite the expectations there; read the difference
 	@tests/corpus/run.sh $< accept
+
+contract: contract-check ## the contract as others see it: buf, AsyncAPI, the bytes in a second language
+	/usr/bin/python3 -m pytest -p no:cacheprovider -q -rs $(patsubst %,tests/service/contract/test_%.py,protos asyncapi golden everywhere)
 
 contract-check: ## topics.yaml, protos, code, AsyncAPI, manifests and docs/integrate.md say the same
 	@/usr/bin/python3 scripts/check-contract.py
