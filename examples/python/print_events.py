@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """print_events.py [PROPERTY=VALUE...]: every case event from the oldest on, then what comes, one JSON object a line.
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """rebuild_case.py [CASE-ID [PROPERTY=VALUE...]]: the state of each case, or of this one, from its events alone."""
 import json
