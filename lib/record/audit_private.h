@@ -14,6 +14,9 @@ struct audit {
 	struct db *db;
 	struct arena arena; /* of one step */
 	int64_t began_us;   /* by the database's clock */
+	bool has_bus;       /* these are filled by audit_bus() */
+	enum bus_engine engine;
+	int64_t engine_since_us, places;
 };
 
 /* A statement whose rows are findings: kind, rule, ids (jsonb), text. */
@@ -49,5 +52,11 @@ int audit_ledger(struct audit *audit, struct err *err) MUST_CHECK;
 int audit_messages(struct audit *audit, struct err *err) MUST_CHECK;
 int audit_cases(struct audit *audit, struct err *err) MUST_CHECK;
 int audit_outbox(struct audit *audit, struct err *err) MUST_CHECK;
+/* Fills the temporary tables that all behind it ask. */
+int audit_bus(struct audit *audit, struct err *err) MUST_CHECK;
+int audit_published(struct audit *audit, struct err *err) MUST_CHECK;
+int audit_outbound(struct audit *audit, struct err *err) MUST_CHECK;
+int audit_accepted(struct audit *audit, struct err *err) MUST_CHECK;
+int audit_waits(struct audit *audit, struct err *err) MUST_CHECK;
 
 #endif

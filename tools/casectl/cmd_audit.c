@@ -118,11 +118,10 @@ static void sum_up(struct telling *telling)
 		json_print_line(stdout, object);
 		return;
 	}
-	const char *name;
-	json_t *value;
 	size_t at = 0;
-	json_object_foreach(telling->totals, name, value)
-		printf("%s%s %lld", at++ ? at % 6 == 1 ? "\n         " : ", " : "checked: ", name, (long long)json_integer_value(value));
+	for (void *total = json_object_iter(telling->totals); total; total = json_object_iter_next(telling->totals, total))
+		printf("%s%s %lld", at++ ? at % 6 == 1 ? "\n         " : ", " : "checked: ", json_object_iter_key(total),
+		       (long long)json_integer_value(json_object_iter_value(total)));
 	printf("\n%lld lost, %lld doubled, %lld unexplained, %lld inconsistent; %lld wait, %lld noted: %s\n",
 	       (long long)telling->counts[AUDIT_LOST], (long long)telling->counts[AUDIT_DOUBLED],
 	       (long long)telling->counts[AUDIT_UNEXPLAINED], (long long)telling->counts[AUDIT_INCONSISTENT],
@@ -134,7 +133,8 @@ static int audit(struct ctl *ctl)
 	struct telling telling = { .ctl = ctl, .began_ms = clock_mono_ms() };
 	const struct audit_options options = { .database_url = ctl->conf.database_url,
 		                                   .bus = ctl_bus(ctl),
-		                                   .is_deep = ctl_given(ctl, "deep") };
+		                                   .is_deep = ctl_given(ctl, "deep"),
+		                                   .accepted_file = ctl_text(ctl, "accepted") };
 	const struct audit_listener listener = { found, walked, counted, &telling };
 
 	telling.limit = ctl_int(ctl, "limit", ctl->as_json ? INT64_MAX : SHOWN_OF_A_RULE);
@@ -150,6 +150,7 @@ static int audit(struct ctl *ctl)
 
 static const struct option_def audit_options[] = {
 	{ "deep", OPTION_FLAG, NULL, "the checksum of every raw mail; without it, of a sample where there are many" },
+	{ "accepted", OPTION_TEXT, "FILE", "what an SMTP server accepted: {\"message_id\": ..., \"recipient\": ...} or Message-ID, tabulator, recipient a line" },
 	{ "limit", OPTION_INT, "N", "show at most so many findings of a rule (default 20; with --json all)", .min = 1, .max = INT64_MAX },
 	{ 0 },
 };
@@ -157,8 +158,8 @@ static const struct verb audit_verbs[] = {
 	{ .name = "",
 	  .operands = "",
 	  .needs = NEED_SCHEMA,
-	  .summary = "whether ledger, messages, cases, timeline and outbox agree; exit status 1 where they do not",
-	  .examples = "  casectl audit\n  casectl audit --deep --json",
+	  .summary = "whether ledger, messages, cases, timeline, bus and outbound copies agree, and what waits for what; exit status 1 where they do not",
+	  .examples = "  casectl audit\n  casectl audit --deep --json\n  casectl audit --accepted sent.jsonl",
 	  .options = audit_options,
 	  .run = audit },
 	{ 0 },

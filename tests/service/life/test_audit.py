@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`casectl audit`: clean after a day at the desk, and each thing that is broken on purpose is named by its rule."""
 
+import json
+import os
 import subprocess
 
 import pytest
@@ -128,7 +130,66 @@ BREAKAGES = {
     "the outbox tells of what never was": ("INSERT INTO outbox (ce_id, tenant_id, topic, key, key_hash, type, subject, sequence,"
                                            " value) SELECT gen_random_uuid(), tenant_id, 'mailcase.case.events.v1', id::text, 0,"
                                            " '', id::text, 99, '' FROM case_file LIMIT 1", ("unexplained", "outbox.about")),
+    "what is published is not in the timeline": (f"DELETE FROM case_event WHERE case_id = {A_CASE} AND version = 2",
+                                                 ("unexplained", "published.unknown")),
+    "what is published is not in the ledger": (f"DELETE FROM intake WHERE id = {A_MAIL}", ("unexplained", "published.unknown")),
+    "the timeline has another fact": ("UPDATE case_event SET data = data || jsonb_build_object('reason', 'other') WHERE case_id ="
+                                      f" {A_CASE} AND version = 2",
+                                      ("inconsistent", "published.content")),
+    "the ledger has another time": (f"UPDATE intake SET received_at = received_at + interval '1 s' WHERE id = {A_MAIL}",
+                                    ("inconsistent", "published.content")),
+    "a version was never published": (f"INSERT INTO case_event SELECT case_id, version + 1, 0, tenant_id, 'followed', author_kind,"
+                                      f" author_id, cause, hop, '{{}}', NULL, created_at FROM case_event WHERE case_id = {A_CASE}"
+                                      " ORDER BY version DESC LIMIT 1; UPDATE case_file SET version = version + 1 WHERE id ="
+                                      f" {A_CASE}", ("lost", "published.missing")),
+    "a copy twice": ("ALTER TABLE outbound_copy DROP CONSTRAINT outbound_copy_outbound_id_recipient_key; INSERT INTO outbound_copy"
+                     " SELECT gen_random_uuid(), tenant_id, outbound_id, outbound_mailbox_id, recipient, role, state, attempts,"
+                     " next_attempt_at, owner, epoch, expires, reply_code, reply_text, changed_at FROM outbound_copy LIMIT 1",
+                     ("doubled", "copy.once")),
+    "a mail of ours twice": ("DROP INDEX outbound_once; DROP INDEX outbound_one_auto_reply; INSERT INTO outbound_message SELECT"
+                             " gen_random_uuid(), tenant_id, serial + 1000, case_id, case_version, audience, kind, reason, user_id,"
+                             " message_id, outbound_mailbox_id, mailbox_reason, 'other@id', envelope_from, bytes, created_at FROM"
+                             " outbound_message LIMIT 1", ("doubled", "outbound.once")),
+    "a copy that its case knows otherwise": ("UPDATE outbound_copy SET state = 'failed' WHERE id = (SELECT id FROM outbound_copy"
+                                             " LIMIT 1)", ("inconsistent", "copy.state")),
+    "an accepted copy is due again": ("UPDATE outbound_copy SET state = 'queued' WHERE id = (SELECT id FROM outbound_copy LIMIT 1)",
+                                      ("inconsistent", "copy.state")),
+    "a copy is gone": ("DELETE FROM outbound_copy WHERE id = (SELECT id FROM outbound_copy LIMIT 1)", ("lost", "copy.row")),
+    "a notice that nobody planned": ("DELETE FROM case_event WHERE kind = 'notice_planned'", ("unexplained", "outbound.fact")),
+    "a mail that is decided by nobody": (f"UPDATE intake SET state = 'received', decided_at = NULL WHERE id = {A_MAIL}",
+                                         ("unexplained", "ledger.waiting")),
+    "a lease without an end": ("INSERT INTO lease (kind, name, owner, epoch, expires) VALUES ('relay', 'x', 'x', 1, now() +"
+                               " interval '1 day')", ("inconsistent", "lease.expires")),
 }
+if (os.environ.get("BUS") or "postgres") == "postgres":
+    # The records of the embedded engine can be reached by SQL.
+    A_RECORD = "(SELECT min(ctid) FROM bus_log WHERE topic = 'mailcase.case.events.v1' AND sequence = 2)"
+    AGAIN = ("INSERT INTO bus_log SELECT l.topic, l.partition, p.next_offset, {ce_id}, l.tenant_id, l.key, l.type, l.subject,"
+             " l.sequence, l.traceparent, {value}, l.created_at FROM bus_log l JOIN bus_partition p USING (topic, partition) WHERE"
+             f" l.ctid = {A_RECORD}; UPDATE bus_partition p SET next_offset = (SELECT max(log_offset) + 1 FROM bus_log l WHERE"
+             " l.topic = p.topic AND l.partition = p.partition) WHERE EXISTS (SELECT FROM bus_log l WHERE l.topic = p.topic AND"
+             " l.partition = p.partition); UPDATE bus_position g SET next_offset = p.next_offset FROM bus_partition p WHERE"
+             " p.topic = g.topic AND p.partition = g.partition")
+    BREAKAGES.update({
+        "a record is gone": (f"DELETE FROM bus_log WHERE ctid = {A_RECORD}", ("lost", "published.missing")),
+        "the log has a hole": (f"DELETE FROM bus_log WHERE ctid = {A_RECORD}", ("lost", "bus.log")),
+        "a mail's record is gone": ("DELETE FROM bus_log WHERE ctid = (SELECT min(ctid) FROM bus_log WHERE topic ="
+                                    " 'mailcase.mail.received.v1')", ("lost", "published.missing")),
+        "a record under another id": (AGAIN.format(ce_id="gen_random_uuid()", value="l.value"), ("doubled", "published.record")),
+        "a record with other bytes": (AGAIN.format(ce_id="l.ce_id", value="l.value || '\\xf80101'::bytea"),
+                                      ("doubled", "published.record")),
+        "an id for two records": ("UPDATE bus_log SET ce_id = (SELECT min(ce_id::text)::uuid FROM bus_log WHERE topic ="
+                                  " 'mailcase.case.events.v1') WHERE topic = 'mailcase.case.events.v1'",
+                                  ("doubled", "published.ce_id")),
+        "records out of order": ("UPDATE bus_log SET log_offset = -1 - log_offset; UPDATE bus_log l SET log_offset = p.next_offset +"
+                                 " log_offset FROM bus_partition p WHERE p.topic = l.topic AND p.partition = l.partition",
+                                 ("inconsistent", "published.order")),
+        "a record that nobody can read": (f"UPDATE bus_log SET value = 'x' WHERE ctid = {A_RECORD}",
+                                          ("unexplained", "published.record")),
+        "a record that contradicts itself": (f"UPDATE bus_log SET sequence = 77 WHERE ctid = {A_RECORD}",
+                                             ("unexplained", "published.record")),
+        "a position past the end": ("UPDATE bus_position SET next_offset = next_offset + 1", ("inconsistent", "bus.position")),
+    })
 
 
 @pytest.mark.parametrize("what", BREAKAGES)
@@ -136,3 +197,76 @@ def test_what_is_broken_is_named(desk, what):
     sql, expected = BREAKAGES[what]
     findings, _ = desk.audit(url=desk.broken(sql))
     assert expected in told(findings), findings
+
+
+def test_a_record_that_came_twice_is_no_difference(desk):
+    if desk.engine != "postgres":
+        pytest.skip("repeats on kafka are made by killing relays")
+    findings, summary = desk.audit(url=desk.broken(AGAIN.format(ce_id="l.ce_id", value="l.value")))
+    assert not told(findings), findings
+    assert summary["totals"]["records_repeated"] == 1
+
+
+def test_a_beginning_that_was_trimmed_is_said_and_is_no_loss(desk):
+    if desk.engine != "postgres":
+        pytest.skip("retention is the brokers' on kafka")
+    findings, _ = desk.audit(url=desk.broken(
+        "DELETE FROM bus_log WHERE log_offset < 3; UPDATE bus_partition SET first_offset = least(3, next_offset)"))
+    assert not told(findings), findings
+    assert ("noted", "published.trimmed") in {(f["finding"], f["rule"]) for f in findings}
+
+
+def accepted_file(desk, sink, tmp_path, extra=()):
+    path = tmp_path / "accepted"
+    lines = [f"{m.mail['Message-ID']}\t{to}" for m in sink.messages for to in m.recipients]
+    path.write_text("".join(f"{line}\n" for line in [*lines, *extra]), encoding="utf-8")
+    return path, lines
+
+
+def test_what_the_server_accepted_is_what_was_sent(desk, sink, tmp_path):
+    path, lines = accepted_file(desk, sink, tmp_path)
+    findings, summary = desk.audit("--accepted", path)
+    assert not told(findings), findings
+    assert summary["totals"]["accepted"] == len(lines) > 0
+    path.write_text("".join(json.dumps(dict(zip(("message_id", "recipient"), line.split("\t")))) + "\n" for line in lines),
+                    encoding="utf-8")
+    assert not told(desk.audit("--accepted", path)[0])
+
+
+def test_a_mail_that_was_accepted_twice_or_never_is_named(desk, sink, tmp_path):
+    path, lines = accepted_file(desk, sink, tmp_path)
+    path.write_text("\n".join([*lines, lines[0]]), encoding="utf-8")
+    assert told(desk.audit("--accepted", path)[0]) == {("doubled", "accepted.once")}
+    path.write_text("\n".join(lines[1:]), encoding="utf-8")
+    assert told(desk.audit("--accepted", path)[0]) == {("lost", "accepted.missing")}
+    path.write_text("\n".join([*lines, "<other@id>\tsomebody@client.example"]), encoding="utf-8")
+    assert told(desk.audit("--accepted", path)[0]) == {("unexplained", "accepted.unknown_mail")}
+
+
+def test_an_unknown_copy_excuses_a_second_acceptance(desk, sink, tmp_path):
+    path, lines = accepted_file(desk, sink, tmp_path)
+    path.write_text("\n".join([*lines, lines[0]]), encoding="utf-8")
+    url = desk.broken("UPDATE outbound_copy SET state = 'unknown'; UPDATE case_event SET data = data || jsonb_build_object('to',"
+                      " 'unknown') WHERE kind = 'copy_state_changed'")
+    findings, summary = desk.audit("--accepted", path, url=url)
+    assert told(findings) == {("inconsistent", "published.content")}, findings
+    assert summary["rules"]["accepted.unknown"] == 1
+    assert summary["totals"]["accepted_unknown"] == summary["totals"]["copies_unknown"] > 0
+
+
+def test_a_mail_whose_threader_stands_still_waits_and_is_explained(postgres, mail_servers, tmp_path, sink):
+    with Desk(postgres, tmp_path, mail_servers, "auditwait.example") as demo:
+        demo.set_up(sink.port)
+        demo.start("fetcher")
+        demo.box.deliver(letter("a@client.example", demo.address, "Hello").as_bytes())
+        demo.wait_rows("SELECT 1 FROM intake")
+        wait_until(lambda: not demo.rows("SELECT 1 FROM outbox"), what="its record is published")
+        findings, summary = demo.audit()
+        assert not told(findings), findings
+        waits = {f["rule"]: f["text"] for f in findings if f["finding"] == "waits"}
+        assert "nobody reads it" in waits["ledger.waiting"], findings
+        assert "threader" in waits["bus.unread"]
+        assert summary["totals"]["mails_waiting"] == 1
+        demo.start("threader")
+        demo.wait_rows("SELECT 1 FROM intake WHERE state = 'case'")
+        assert not told(demo.audit()[0])
