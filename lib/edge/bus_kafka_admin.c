@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Making topics, and how far groups are behind, as the brokers know it.
  */
-#include <stdlib.h>
+#include <poll.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "bus_kafka.h"
 
 #include "base/banned.h"
 
 #define ADMIN_MS 15000
 #define ASK_MS 5000
+#define LOOK_MS 50
 /* The least that makes acks=all mean two brokers, where there are three. */
 #define REPLICATION_SAFE 3
 #define IN_SYNC_SAFE "2"
@@ -22,6 +24,7 @@ static const char groups_sql[] =
 static rd_kafka_t *admin(const struct bus_options *options, struct err *err);
 static int make_topic(rd_kafka_t *rk, const struct bus_options *options, const struct bus_topic *topic, int partitions,
                       struct err *err);
+static int wait_for_topic(rd_kafka_t *rk, const char *name, int partitions, struct err *err);
 static int grow_topic(rd_kafka_t *rk, const char *name, int partitions, struct err *err);
 static int topic_result(const rd_kafka_topic_result_t **results, size_t count, rd_kafka_resp_err_t fine, const char *name,
                         struct err *err);
@@ -37,9 +40,27 @@ int kafka_make_topics(const struct bus_options *options, int partitions, struct 
 
 	for (size_t i = 0; i < BUS_TOPICS && !failed; i++)
 		failed = make_topic(rk, options, &bus_topics[i], partitions, err);
+	for (size_t i = 0; i < BUS_TOPICS && !failed; i++)
+		failed = wait_for_topic(rk, kafka_topic(options, bus_topics[i].name).text, partitions, err);
 	if (rk)
 		rd_kafka_destroy(rk);
 	return failed;
+}
+
+/* The controller has made it; the broker that is asked next may hear of it a moment later. */
+static int wait_for_topic(rd_kafka_t *rk, const char *name, int partitions, struct err *err)
+{
+	int64_t until_ms = clock_mono_ms() + ADMIN_MS;
+	int have = 0;
+
+	while (kafka_partitions(rk, name, &have, err) == 0) {
+		if (have >= partitions)
+			return 0;
+		if (clock_mono_ms() > until_ms)
+			return err_set(err, ERR_TEMP, "could not make topic %s: the brokers do not show it", name);
+		poll(NULL, 0, LOOK_MS);
+	}
+	return -1;
 }
 
 static rd_kafka_t *admin(const struct bus_options *options, struct err *err)
