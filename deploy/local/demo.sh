@@ -120,8 +120,16 @@ demo_show() {
 		    --mail-from you@client.example --mail-rcpt support@demo.example --upload-file -
 		send mail by SMTP to 127.0.0.1:$SMTP_PORT and read it by IMAP at 127.0.0.1:$IMAP_PORT; users, passwords and
 		all else that programs need to know: $(shown_path "$DIR")/env
+		$(demo_bus)
 		\`$(stop_command)\` ends it
 	END
+}
+
+demo_bus() {
+	case "$BUS" in
+	kafka) echo "the bus is a Kafka broker at 127.0.0.1:$KAFKA_PORT; \`casectl events\` reads along" ;;
+	*) echo "the bus is in PostgreSQL; BUS=kafka makes it a Kafka broker" ;;
+	esac
 }
 
 stop_command() {

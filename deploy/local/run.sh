@@ -6,6 +6,8 @@
 #	PORT_BASE=port    the first of 16 loopback ports          (25000)
 #	DETACH=1          return once it is ready; `make stop` ends it
 #	RUN_SAMPLES=0     send no sample mail
+#	BUS=kafka         the bus is a Kafka broker (or postgres); a RUN_DIR of the other engine is moved over, and keeps
+#	                  its engine where BUS is not set
 #
 # RUN_DIR/env says to other programs where everything is (mode 0600); RUN_DIR/casectl is casectl with these settings.
 # Ctrl-C stops what was started. Starting again finds the state of the last time.
@@ -16,7 +18,7 @@ PROGRAM=mailcase
 export PROGRAM
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
-for part in servers/common setup demo; do
+for part in servers/common setup bus demo; do
 	# shellcheck source=/dev/null
 	. "$HERE/$part.sh"
 done
@@ -47,8 +49,10 @@ start() {
 		die "PORT_BASE=$PORT_BASE is no port between 1024 and 65519"
 	check_folder
 	ports_from "$PORT_BASE"
+	bus_choose
 	! is_running || die "it runs already in $DIR: \`$(stop_command)\` ends it"
 	"$HERE/deps.sh"
+	[ "$BUS" != kafka ] || bus_need_kafka
 	build
 	check_service_ports
 	mkdir -p "$DIR" "$PIDS" || die "cannot make $DIR"
@@ -56,7 +60,7 @@ start() {
 	trap 'exit 0' INT TERM HUP
 	start_servers
 	set_up
-	start_services
+	start_services "$BUS"
 	[ "$DETACH" = 1 ] || show_logs
 	wait_services
 	[ "$RUN_SAMPLES" = 0 ] || demo_send
@@ -77,8 +81,13 @@ build() {
 
 start_servers() {
 	say "starting PostgreSQL, Dovecot and Postfix in $DIR"
-	"$HERE/servers.sh" stop "$DIR" # what a crash left
+	stop_servers # what a crash left
 	PORT_BASE=$PORT_BASE "$HERE/servers.sh" start "$DIR"
+}
+
+stop_servers() {
+	"$HERE/kafka.sh" stop "$DIR/kafka"
+	"$HERE/servers.sh" stop "$DIR"
 }
 
 is_running() {
@@ -99,9 +108,10 @@ ops_port() {
 	echo "${!name}"
 }
 
-# Each in a session of its own, so that Ctrl-C reaches this script alone; its working folder tells that it is ours.
+# start_services ENGINE: each in a session of its own, so that Ctrl-C reaches this script alone; its working folder tells
+# that it is ours.
 start_services() {
-	local name
+	local engine=$1 name
 	for name in "${SERVICES[@]}"; do
 		say "starting $name"
 		(
@@ -110,7 +120,7 @@ start_services() {
 			# shellcheck source=/dev/null
 			. "$DIR/env"
 			OPS_PORT=$(ops_port "$name")
-			MAILCASE_OPS_LISTEN=127.0.0.1:$OPS_PORT exec setsid "$BIN/$name" </dev/null >"$DIR/log/$name.log" 2>&1
+			MAILCASE_BUS=$engine MAILCASE_OPS_LISTEN=127.0.0.1:$OPS_PORT exec setsid "$BIN/$name" </dev/null >"$DIR/log/$name.log" 2>&1
 		) &
 		echo $! >"$PIDS/$name"
 	done
@@ -186,8 +196,15 @@ stop() {
 	stop_all
 }
 
-# The services first and all at once: each finishes the turn in hand while the database is still there.
+# The services first: each finishes the turn in hand while database and broker are still there.
 stop_all() {
+	stop_services
+	stop_servers
+	rm -rf "$PIDS"
+}
+
+# All at once.
+stop_services() {
 	local name pid
 	for name in "${SERVICES[@]}"; do
 		pid=$(read_pid "$PIDS/$name")
@@ -196,8 +213,6 @@ stop_all() {
 	for name in "${SERVICES[@]}"; do
 		stop_process "$(read_pid "$PIDS/$name")" 20
 	done
-	"$HERE/servers.sh" stop "$DIR"
-	rm -rf "$PIDS"
 }
 
 main "$@"

@@ -12,7 +12,7 @@ set_up() {
 	say "setting up the database"
 	[ -s "$DIR/secrets/seal.key" ] || casectl seal-key make "$DIR/secrets/seal.key"
 	casectl migrate
-	casectl topics
+	bus_set_up
 	ensure tenant demo
 	ensure user agent --name 'Demo Agent' --address agent@demo.example
 	ensure team support --distribution round_robin --member agent
@@ -54,11 +54,12 @@ write_env() {
 		umask 077
 		cat >"$DIR/env.new" <<-END
 			MAILCASE_DATABASE_URL=postgresql://mailcase:$DATABASE_PASSWORD@127.0.0.1:$POSTGRES_PORT/mailcase
-			MAILCASE_BUS=${BUS:-postgres}
+			MAILCASE_BUS=$BUS
+			MAILCASE_KAFKA_BROKERS=127.0.0.1:$KAFKA_PORT
 			MAILCASE_SEAL_KEY_FILE=$DIR/secrets/seal.key
 			MAILCASE_TENANT=demo
 			MAILCASE_USER=agent
-			BUS=${BUS:-postgres}
+			BUS=$BUS
 			IMAP_HOST=127.0.0.1
 			IMAP_PORT=$IMAP_PORT
 			IMAPS_PORT=$IMAPS_PORT

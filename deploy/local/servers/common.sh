@@ -7,6 +7,7 @@ ports_from() {
 	IMAP_PORT=$1 IMAPS_PORT=$(($1 + 1)) SMTP_PORT=$(($1 + 2)) SUBMISSION_PORT=$(($1 + 3)) SMTPS_PORT=$(($1 + 4))
 	LMTP_PORT=$(($1 + 5)) AUTH_PORT=$(($1 + 6)) POSTGRES_PORT=$(($1 + 7))
 	FETCHER_PORT=$(($1 + 8)) THREADER_PORT=$(($1 + 9)) ROUTER_PORT=$(($1 + 10)) NOTIFIER_PORT=$(($1 + 11))
+	KAFKA_PORT=$(($1 + 12)) # and, of its four, the last one
 }
 
 say() { echo "$PROGRAM: $*"; }

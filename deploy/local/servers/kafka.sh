@@ -91,12 +91,13 @@ kafka_run() {
 	local archive=()
 	[ ! -s "$KAFKA_ARCHIVE" ] || archive=(-XX:SharedArchiveFile="$KAFKA_ARCHIVE")
 	(
-		cd "$DIR/node$1" || exit
+		cd "$DIR/node$1" || exit # before there is a process: its folder tells that it is ours
+		[ ! -e kafka.log ] || mv kafka.log kafka.log.old
 		# shellcheck disable=SC2086 # they are several words
-		exec setsid "${KAFKA_JAVA[@]}" -Xms64m -Xmx256m -XX:+ExitOnOutOfMemoryError ${archive[@]+"${archive[@]}"} ${KAFKA_JAVA_OPTIONS:-} \
-			kafka.Kafka server.properties
-	) </dev/null >>"$DIR/node$1/kafka.log" 2>&1 &
-	echo $! >"$DIR/node$1/pid"
+		setsid "${KAFKA_JAVA[@]}" -Xms64m -Xmx256m -XX:+ExitOnOutOfMemoryError ${archive[@]+"${archive[@]}"} ${KAFKA_JAVA_OPTIONS:-} \
+			kafka.Kafka server.properties </dev/null >kafka.log 2>&1 &
+		echo $! >pid
+	)
 }
 
 # A node that answers what brokers there are has joined the others.
