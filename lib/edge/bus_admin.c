@@ -76,6 +76,7 @@ int bus_install(const struct bus_options *options, struct db *db, int partitions
 	bool moves;
 	int64_t rows;
 
+	arena_init(&arena);
 	/* First what may be refused. */
 	if (bus_engine_of(db, &engine, &moves, err) < 0)
 		return -1;
@@ -86,7 +87,6 @@ int bus_install(const struct bus_options *options, struct db *db, int partitions
 		               bus_engine_name(options->engine));
 	if (bus_make_topics(options, db, partitions, err) < 0)
 		return -1;
-	arena_init(&arena);
 	db_args_init(&args, &arena);
 	db_arg_text(&args, str_of(bus_engine_name(options->engine)));
 	if (db_exec(db, first_engine_sql, &args, &rows, err) < 0)

@@ -115,6 +115,7 @@ int kafka_failed(struct err *err, rd_kafka_resp_err_t why, const char *format, .
 		const char *words;
 	} remedies[] = {
 		{ RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, "the topic is not there; run `casectl topics`" },
+		{ RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "the topic is not there, or has fewer partitions; run `casectl topics`" },
 		{ RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "the topic is not there; run `casectl topics`" },
 		{ RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "no broker answers; see MAILCASE_KAFKA_BROKERS" },
 		{ RD_KAFKA_RESP_ERR__TRANSPORT, "no broker answers; see MAILCASE_KAFKA_BROKERS" },

@@ -61,12 +61,12 @@ static int events(struct ctl *ctl)
 	size_t count;
 	int failed;
 
+	arena_init(&arena);
 	if (!topic)
 		return ctl_usage("there is no topic %s: mail.received, case.events or mailbox.events", given);
 	struct bus_reader *reader = bus_reader_open(&options, topic, &ctl->err);
 	if (!reader)
 		return ctl_failed(ctl);
-	arena_init(&arena);
 	do {
 		arena_reset(&arena);
 		failed = bus_reader_next(reader, &arena, AT_ONCE, &records, &count, &ctl->err);
