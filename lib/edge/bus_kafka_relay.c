@@ -39,9 +39,10 @@ struct kafka_batch {
 static const char guard_sql[] =
 	"SELECT 1 / count(*) FROM (SELECT FROM lease"
 	" WHERE kind = 'relay' AND name = 'outbox' AND owner = $1 AND epoch = $2 FOR SHARE) AS held";
+/* Records of a topic that is not installed wait, and hold up nothing. */
 static const char unsent_sql[] =
 	"SELECT seq, ce_id, tenant_id, topic, key, type, subject, sequence, traceparent, value, created_at FROM outbox"
-	" ORDER BY seq LIMIT $1";
+	" WHERE topic IN (SELECT name FROM bus_topic) ORDER BY seq LIMIT $1";
 static const char delete_sql[] = "DELETE FROM outbox WHERE seq = ANY ($1)";
 
 static int producer(struct kafka_bus *bus, struct err *err);
