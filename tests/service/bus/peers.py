@@ -114,17 +114,9 @@ class Bus(Installation):
         return sorted(row["n"] for row in self.rows("SELECT count(*) AS n FROM bus_position WHERE group_name = %s"
                                                     f" AND {alive} GROUP BY owner", group))
 
-    def log(self):
-        """All records of the topic, as casectl reads them."""
-        return self.parse_json(self.casectl("events").stdout)
-
-    def unsent(self):
-        return self.value("SELECT count(*) FROM outbox")
-
     def wait_seen(self, ids, group="alpha", seconds=30):
         wait_until(lambda: set(ids) <= set(self.seen(group)), seconds,
                    lambda: f"{group} sees {ids}: it saw {self.seen(group)}; {self.troubles()}")
 
     def wait_caught_up(self, group="alpha", seconds=60):
-        wait_until(lambda: not self.unsent() and not self.lag(group), seconds,
-                   lambda: f"{group} catches up: {self.unsent()} unsent, lag {self.lag(group)}; {self.troubles()}")
+        super().wait_caught_up(group, seconds)

@@ -14,6 +14,8 @@ from harness.programs import program
 from harness.services import Installation
 from harness.wait import wait_until
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def desk(postgres, tmp_path_factory):

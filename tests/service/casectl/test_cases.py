@@ -11,6 +11,8 @@ import pytest
 from harness.demo import ARCHIVE, CUSTOMER, SUPPORT, DemoDesk
 from harness.programs import program
 
+pytestmark = pytest.mark.once
+
 CASE_KEYS = {"number", "subject", "state", "queue", "team", "assignee", "messages", "created_at"}
 MESSAGE_KEYS = {"id", "direction", "from", "to", "subject", "message_id", "matched_by", "sender_level", "pending",
                 "attachments"}

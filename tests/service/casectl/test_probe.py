@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import pytest
 from harness.programs import program
 
+pytestmark = pytest.mark.once
+
 
 @contextmanager
 def answering(words, requests=None):

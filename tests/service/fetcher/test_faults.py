@@ -11,6 +11,8 @@ from fetcher.test_intake import mail
 from fetcher.test_trouble import wait_state
 from harness.wait import wait_until
 
+pytestmark = pytest.mark.once
+
 LEDGER = "SELECT uid, state, reason FROM intake ORDER BY uid"
 
 

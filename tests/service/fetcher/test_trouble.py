@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers that refuse, lie or go away: the mailbox says why, waits, and comes back by itself."""
 
+import pytest
+
 from fetcher.test_intake import mail
 from harness.authority import EXPIRED
 from harness.mail_servers import free_port_base
@@ -23,9 +25,8 @@ def test_a_wrong_password_then_the_right_one(fetching, box):
     fetching.set(box, "--password-file", fetching.secret_file("right", box.password))
     fetching.wait_rows("SELECT 1 FROM intake")
     wait_state(fetching, box, "ok")
-    events = fetching.wait_rows("SELECT sequence FROM bus_log WHERE topic = 'mailcase.mailbox.events.v1' "
-                                "ORDER BY log_offset", count=3)
-    assert [e["sequence"] for e in events] == [1, 2, 3]  # starting, auth_failed, ok
+    events = fetching.wait_events("mailbox.events", count=3)
+    assert [e["ce_sequence"] for e in events] == [1, 2, 3]  # starting, auth_failed, ok
 
 
 def test_the_server_goes_and_comes(fetching, servers, box):
@@ -40,6 +41,7 @@ def test_the_server_goes_and_comes(fetching, servers, box):
     fetching.wait_rows("SELECT 1 FROM intake")
 
 
+@pytest.mark.once
 def test_an_expired_certificate_is_named(fetching, servers, box):
     fetching.add(box, tls="implicit", host="localhost")
     servers.certificate(*EXPIRED)
@@ -51,6 +53,7 @@ def test_an_expired_certificate_is_named(fetching, servers, box):
     wait_state(fetching, box, "ok")
 
 
+@pytest.mark.once
 def test_causes_are_told_apart(fetching, servers):
     boxes = {name: servers.mailbox(f"{name}@trouble.example") for name in ("ca", "host", "port", "tls", "name", "folder")}
     fetching.add(boxes["ca"], tls="implicit", host="localhost")
@@ -67,6 +70,7 @@ def test_causes_are_told_apart(fetching, servers):
         wait_state(fetching, boxes[name], "backing_off", reason)
 
 
+@pytest.mark.once
 def test_a_dead_mailbox_does_not_delay_another(fetching, servers, box):
     dead = servers.mailbox("dead@trouble.example")
     fetching.add(dead, port=free_port_base())
@@ -77,6 +81,7 @@ def test_a_dead_mailbox_does_not_delay_another(fetching, servers, box):
     fetching.wait_rows("SELECT 1 FROM intake", seconds=5)
 
 
+@pytest.mark.once
 def test_switched_off_and_on(fetching, box):
     fetching.add(box)
     fetching.start("fetcher")

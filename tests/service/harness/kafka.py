@@ -76,6 +76,23 @@ def need():
         pytest.skip(f"no Kafka: {reason}")
 
 
+def make_topic(bootstrap, name, partitions=1):
+    admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": bootstrap})
+    topic = confluent_kafka.admin.NewTopic(name, partitions, 1)
+    admin.create_topics([topic], operation_timeout=30)[name].result(30)
+
+
+def commit_offsets(bootstrap, group, places):
+    """Where a group without members goes on: (topic, partition, offset) each."""
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
+    try:
+        for place in consumer.commit(offsets=[confluent_kafka.TopicPartition(*p) for p in places], asynchronous=False):
+            if place.error:
+                raise confluent_kafka.KafkaException(place.error)
+    finally:
+        consumer.close()
+
+
 def scram_unavailable():
     """SCRAM of older librdkafka is refused by Kafka 4."""
     version = confluent_kafka.libversion()[1]

@@ -20,6 +20,7 @@ from pathlib import Path
 import psycopg
 import psycopg.rows
 
+from harness import kafka
 from harness.programs import program
 from harness.wait import wait_until
 
@@ -232,23 +233,66 @@ class Installation:
         wait_until(enough, seconds, lambda: f"{count} rows of {query} (there are {len(found)}); {self.troubles()}")
         return found
 
+    # ---- the bus, whichever engine it has
+
     def lag(self, group=None):
         """Records that this group (all of them) has yet to read, as casectl tells it."""
         return sum(row["lag"] for row in self.casectl_json("lag") if group in (None, row["group"]))
 
+    def unsent(self):
+        return self.value("SELECT count(*) FROM outbox")
+
+    def events(self, topic="case.events", **attributes):
+        """What is on the topic, as casectl reads it; `attributes` say which of it."""
+        found = self.parse_json(self.casectl("events", "--topic", topic).stdout)
+        return [event for event in found if attributes.items() <= event.items()]
+
+    def wait_events(self, topic="case.events", seconds=60, count=1, **attributes):
+        """The records, once there are at least `count`."""
+        found = []
+
+        def enough():
+            found[:] = self.events(topic, **attributes)
+            return len(found) >= count
+        wait_until(enough, seconds, lambda: f"{count} records of {topic} {attributes}: {found}; {self.troubles()}")
+        return found
+
+    def is_caught_up(self, group=None, busy="SELECT false"):
+        """At one and the same moment: the outbox is empty, this group (all of them) has read all there is, and `busy` is
+        false. Without a record to read no turn runs, so nothing has begun between two looks that find the same."""
+        before = self.casectl_json("lag")
+        if any(row["lag"] for row in before if group in (None, row["group"])):
+            return False
+        if self.value(f"SELECT EXISTS (SELECT FROM outbox) OR ({busy})"):
+            return False
+        places = ("group", "topic", "partition", "next_offset", "end_offset")
+        return [[row[p] for p in places] for row in self.casectl_json("lag") if group in (None, row["group"])] == [
+            [row[p] for p in places] for row in before if group in (None, row["group"])]
+
+    def wait_caught_up(self, group=None, seconds=60, busy="SELECT false"):
+        wait_until(lambda: self.is_caught_up(group, busy), seconds,
+                   lambda: f"{group or 'everybody'} catches up: {self.unsent()} unsent, lag {self.lag(group)}; {self.troubles()}")
+
+    def read_again(self, group):
+        """Back to zero with a group of ours none of whose members runs, as an operator would do it."""
+        if self.engine == "postgres":
+            self.rows("UPDATE bus_position SET next_offset = 0 WHERE group_name = %s RETURNING 1", group)
+            return
+        prefix = self.env()["MAILCASE_KAFKA_PREFIX"]
+        kafka.commit_offsets(os.environ["KAFKA_BROKERS"], f"{prefix}mailcase.{group}", [
+            (prefix + row["topic"], row["partition"], 0) for row in self.casectl_json("lag") if row["group"] == group])
+
+    # ---- until all is done
+
     def wait_settled(self, mails, seconds=60):
         """Until the ledger has this many rows, all of them terminal, and nothing is on its way through bus and outbox."""
         query = """SELECT (SELECT count(*) FROM intake) AS mails,
-            (SELECT count(*) FROM intake WHERE state IN ('received', 'retrying', 'action_needed')) AS waiting,
-            (SELECT count(*) FROM outbox) AS unsent"""
+            (SELECT count(*) FROM intake WHERE state IN ('received', 'retrying', 'action_needed')) AS waiting"""
         last = {}
 
         def settled():
             last.update(self.rows(query)[0])
-            if last["mails"] < mails or last["waiting"] or last["unsent"]:
-                return False
-            last["lag"] = self.lag()
-            return not last["lag"]
+            return last["mails"] >= mails and not last["waiting"] and self.is_caught_up()
         wait_until(settled, seconds, lambda: f"{mails} mails settled: {last}; {self.troubles()}")
         return last
 

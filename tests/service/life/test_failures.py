@@ -54,6 +54,7 @@ def check_trouble_and_recovery(demo, state, cause, mend):
     demo.stop()
 
 
+@pytest.mark.once
 def test_wrong_password(desk, mail_servers):
     demo = desk("password.example")
     mail_servers.accept_only({**mail_servers.users, demo.address: "changed"})
@@ -64,6 +65,7 @@ def test_wrong_password(desk, mail_servers):
     mail_servers.accept_only(mail_servers.users)
 
 
+@pytest.mark.once
 def test_unknown_host(desk, mail_servers):
     demo = desk("host.example", host="no-such-host.invalid", port=993, tls="implicit")
     check_trouble_and_recovery(
@@ -72,6 +74,7 @@ def test_unknown_host(desk, mail_servers):
                              "--tls", "clear"))
 
 
+@pytest.mark.once
 def test_expired_certificate(desk, mail_servers):
     mail_servers.certificate(*EXPIRED)
     demo = desk("expired.example", host="localhost", port=mail_servers.port["imaps"],
@@ -99,6 +102,7 @@ def test_smtp_server_down(postgres, mail_servers, tmp_path, sink):
         wait_until(lambda: shown()["state"] == "ok", what="the outbound mailbox is well again")
 
 
+@pytest.mark.once
 def test_five_mistakes_in_the_settings_are_named_at_once(tmp_path):
     wrong = {"MAILCASE_DATABASE_URL": "", "MAILCASE_BUS": "pigeon", "MAILCASE_LOG_LEVEL": "loud", "MAILCASE_BATCH_MAX": "many",
              "MAILCASE_RELAY": "perhaps"}

@@ -6,6 +6,8 @@ import pytest
 from harness.services import Refused
 from harness.whole_desk import WholeDesk
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def desk(postgres, mail_servers, tmp_path):

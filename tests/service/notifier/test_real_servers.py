@@ -32,6 +32,7 @@ def test_what_arrives_is_what_was_written(postgres, tmp_path, servers):
         assert mail["Subject"] == f"[#{number}] A question"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("tls,port", [("starttls", "submission"), ("implicit", "smtps")])
 def test_with_a_login(postgres, tmp_path, servers, tls, port):
     servers.mailbox("support@demo.example", "right")

@@ -58,6 +58,7 @@ def make_running(request, postgres, tmp_path_factory):
         yield desk
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("state,reply,expected", [
     ("mail", "451 4.3.0 later", "deferred"), ("mail", "550 5.7.1 not you", "failed"),
     ("rcpt", "450 4.2.0 greylisted", "deferred"), ("rcpt", "550 5.1.1 unknown", "failed"),
@@ -87,6 +88,7 @@ def test_what_a_reply_means(running, state, reply, expected):
     assert sum(first in mail["recipients"] for mail in server.complete) <= (2 if expected == "deferred" else 1)
 
 
+@pytest.mark.once
 def test_each_recipient_has_its_own_fate(desk, server):
     server.script[f"rcpt:{BOB}"] = "550 5.1.1 unknown"
     server.script[f"rcpt:{EVE}"] = "450 4.2.1 greylisted"
@@ -103,6 +105,7 @@ def test_each_recipient_has_its_own_fate(desk, server):
     assert to_anna["raw"] == to_eve["raw"]
 
 
+@pytest.mark.once
 def test_nobody_taken_but_354(desk, server):
     server.script.update({"rcpt": "550 5.1.1 unknown", "data_without_rcpt": True})
     desk.start("notifier")
@@ -114,6 +117,7 @@ def test_nobody_taken_but_354(desk, server):
     assert not any(ANNA in mail["recipients"] for mail in server.complete) and len(server.to(BOB)) == 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("state", ["mail", "rcpt", "data"])
 def test_a_connection_lost_before_the_body_loses_nothing(desk, server, state):
     server.script[state] = "drop"
@@ -127,6 +131,7 @@ def test_a_connection_lost_before_the_body_loses_nothing(desk, server, state):
     assert len(server.accepted) == len(server.complete) == 1
 
 
+@pytest.mark.once
 def test_a_server_that_never_answers_the_dot(postgres, tmp_path, server):
     server.script["dot"] = "hang"
     with OutboundDesk(postgres, tmp_path, server, MAILCASE_SMTP_DOT_TIMEOUT_S="3", MAILCASE_SEND_LEASE_S="2") as desk:
@@ -185,6 +190,7 @@ def certificate(folder):
     return folder / "ca.pem", folder / "key.pem"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("tls", ["implicit", "starttls"])
 def test_tls_and_login(postgres, tmp_path, tls):
     ca_file, key_file = certificate(tmp_path)
@@ -204,6 +210,7 @@ def test_tls_and_login(postgres, tmp_path, tls):
         assert desk.mailbox_state("tls")["state"] == "ok"
 
 
+@pytest.mark.once
 def test_a_certificate_nobody_knows(postgres, tmp_path):
     with ScriptedSmtp(certificate=certificate(tmp_path), implicit_tls=True) as server, \
             OutboundDesk(postgres, tmp_path, server) as desk:
@@ -217,6 +224,7 @@ def test_a_certificate_nobody_knows(postgres, tmp_path):
         desk.wait_state(ANNA, "accepted")
 
 
+@pytest.mark.once
 def test_a_stripped_starttls_sends_no_password(postgres, tmp_path):
     with ScriptedSmtp(password="right") as server, OutboundDesk(postgres, tmp_path, server) as desk:
         desk.outbound_mailbox("tls", server, "--user", "desk", "--password-file", desk.secret_file("p", "right"),
@@ -306,6 +314,7 @@ def test_it_drains(desk, server):
     assert desk.copies()[ANNA]["state"] == "unknown"   # the server hung up without an answer
 
 
+@pytest.mark.once
 def test_connections_are_reused_and_let_go(postgres, tmp_path, server):
     with OutboundDesk(postgres, tmp_path, server, MAILCASE_SMTP_IDLE_S="1", MAILCASE_SMTP_CONNECTION_MAILS="20") as desk:
         desk.start("notifier")

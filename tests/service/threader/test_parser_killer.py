@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A mail that kills, stalls or takes over its parser harms only itself."""
 
+import pytest
+
 from desk import Desk, letter
 from harness.services import Service
+
+pytestmark = pytest.mark.once
 
 
 def test_the_culprits_are_quarantined_and_the_others_go_on(postgres, tmp_path):

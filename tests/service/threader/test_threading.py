@@ -49,10 +49,9 @@ def test_an_opener_becomes_a_case_with_its_record(desk):
     assert case["queue_id"] and case["mailbox_id"] and case["opener_message_id"]
     assert facts(desk, number) == ["case_opened", "message_added", "participant_added"]
     event = desk.rows("SELECT DISTINCT cause, hop, author_kind FROM case_event")[0]
-    cause = desk.rows("SELECT ce_id FROM bus_log WHERE topic = 'mailcase.mail.received.v1'")[0]["ce_id"]
-    assert (event["cause"], event["hop"], event["author_kind"]) == (cause, 1, "sender")
-    desk.wait_rows("SELECT 1 FROM bus_log WHERE topic = 'mailcase.case.events.v1' AND sequence = 1 AND key = %s",
-                   str(case["id"]))
+    cause = desk.events("mail.received")[0]["ce_id"]
+    assert (str(event["cause"]), event["hop"], event["author_kind"]) == (cause, 1, "sender")
+    desk.wait_events(ce_sequence=1, key=str(case["id"]))
     ledger = desk.rows("SELECT * FROM intake")[0]
     assert (ledger["state"], ledger["case_id"]) == ("case", case["id"])
     assert ledger["decided_at"] and ledger["message_id"]
@@ -239,18 +238,19 @@ def test_a_record_without_a_ledger_row_is_set_aside_and_the_next_goes_on(desk):
 
 
 def test_a_record_that_comes_again_changes_nothing(desk):
-    open_case(desk)
+    desk.stop(desk.service("threader"))
+    desk.put([letter(ANNA, "Printer", "root@client.example")])
+    with desk.connect() as db:
+        db.execute("CREATE TABLE sent AS SELECT ce_id, tenant_id, topic, key, key_hash, type, subject, value FROM outbox")
+    desk.start("threader")
+    desk.settle()
     before = desk.snapshot()
     with desk.connect() as db:
-        db.execute("""
-            INSERT INTO outbox (ce_id, tenant_id, topic, key, key_hash, type, subject, value)
-            SELECT ce_id, tenant_id, topic, key, 1, type, subject, value FROM bus_log
-            WHERE topic = 'mailcase.mail.received.v1'""")
-    desk.wait_rows("""
-        SELECT 1 FROM bus_position p JOIN bus_partition b USING (topic, partition)
-        WHERE p.group_name = 'threader' AND topic = 'mailcase.mail.received.v1'
-        HAVING sum(p.next_offset) = 2 AND sum(b.next_offset) = 2""")
+        db.execute("INSERT INTO outbox (ce_id, tenant_id, topic, key, key_hash, type, subject, value) SELECT * FROM sent")
+    desk.wait_events("mail.received", count=2)
+    desk.wait_caught_up("threader")
     assert desk.snapshot() == before
+    assert len({event["ce_id"] for event in desk.events("mail.received")}) == 1
     assert desk.rows("SELECT state FROM intake") == [{"state": "case"}]
 
 
