@@ -33,7 +33,7 @@ int audit_run(const struct audit_options *options, const struct audit_listener *
 	int failed = begin(&audit, err) < 0 || audit_ledger(&audit, err) < 0 || audit_messages(&audit, err) < 0 ||
 	             audit_cases(&audit, err) < 0 || audit_outbox(&audit, err) < 0 || audit_bus(&audit, err) < 0 ||
 	             audit_published(&audit, err) < 0 || audit_outbound(&audit, err) < 0 || audit_accepted(&audit, err) < 0 ||
-	             audit_waits(&audit, err) < 0;
+	             audit_server(&audit, err) < 0 || audit_waits(&audit, err) < 0;
 	db_close(audit.db);
 	arena_done(&audit.arena);
 	return failed ? -1 : 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * audit - does everything that is stored, published and sent agree?
  *
- * It compares ledger, messages, cases, timeline, outbox, the records on the bus, outbound copies, and optionally what an
- * SMTP server accepted. Every difference is a finding with the rule that it breaks, every
- * wait one with its reason. It changes nothing but temporary tables of its own connection, holds no snapshot for longer
- * than one statement or one step takes, and keeps no more than a step in memory.
+ * It compares what the IMAP servers hold, ledger, messages, cases, timeline, outbox, the records on the bus, outbound
+ * copies and what an SMTP server accepted. Every difference is a finding with the rule that it breaks, every wait one with
+ * its reason. It changes nothing but temporary tables of its own connection, holds no snapshot for longer than one
+ * statement or one step takes, and keeps no more than a step in memory.
  *
  * The system may run meanwhile. Whatever is written together is compared within one snapshot; the bus is read after what
  * must be on it was noted, and before what it may hold is looked up.
@@ -49,6 +49,7 @@ struct audit_options {
 	const char *database_url;
 	struct bus_options bus;
 	bool is_deep; /* the bytes of every blob, not of a sample */
+	const struct seal_key *seal_key; /* with it the IMAP servers are asked; NULL: they are not */
 	const char *accepted_file; /* what an SMTP server accepted: "Message-ID<TAB>recipient" or a JSON object a line; or NULL */
 };
 

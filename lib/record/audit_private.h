@@ -17,6 +17,7 @@ struct audit {
 	bool has_bus;       /* these are filled by audit_bus() */
 	enum bus_engine engine;
 	int64_t engine_since_us, places;
+	int64_t server_folders, server_mails; /* asked, and found there */
 };
 
 /* A statement whose rows are findings: kind, rule, ids (jsonb), text. */
@@ -57,6 +58,7 @@ int audit_bus(struct audit *audit, struct err *err) MUST_CHECK;
 int audit_published(struct audit *audit, struct err *err) MUST_CHECK;
 int audit_outbound(struct audit *audit, struct err *err) MUST_CHECK;
 int audit_accepted(struct audit *audit, struct err *err) MUST_CHECK;
+int audit_server(struct audit *audit, struct err *err) MUST_CHECK;
 int audit_waits(struct audit *audit, struct err *err) MUST_CHECK;
 
 #endif

@@ -131,9 +131,18 @@ static void sum_up(struct telling *telling)
 static int audit(struct ctl *ctl)
 {
 	struct telling telling = { .ctl = ctl, .began_ms = clock_mono_ms() };
+	bool asks_server = ctl->conf.seal_key_file[0];
+
+	if (ctl_given(ctl, "server"))
+		asks_server = ctl_int(ctl, "server", 0);
+	if (asks_server && !ctl->conf.seal_key_file[0])
+		return ctl_usage("--server on: MAILCASE_SEAL_KEY_FILE is not set, and the passwords of the mailboxes are sealed");
+	if (asks_server && seal_key_load(ctl->conf.seal_key_file, &ctl->seal_key, &ctl->err) < 0)
+		return ctl_failed(ctl);
 	const struct audit_options options = { .database_url = ctl->conf.database_url,
 		                                   .bus = ctl_bus(ctl),
 		                                   .is_deep = ctl_given(ctl, "deep"),
+		                                   .seal_key = asks_server ? &ctl->seal_key : NULL,
 		                                   .accepted_file = ctl_text(ctl, "accepted") };
 	const struct audit_listener listener = { found, walked, counted, &telling };
 
@@ -150,6 +159,7 @@ static int audit(struct ctl *ctl)
 
 static const struct option_def audit_options[] = {
 	{ "deep", OPTION_FLAG, NULL, "the checksum of every raw mail; without it, of a sample where there are many" },
+	{ "server", OPTION_SWITCH, "on|off", "ask the IMAP servers what they hold (default: on where the seal key is given)" },
 	{ "accepted", OPTION_TEXT, "FILE", "what an SMTP server accepted: {\"message_id\": ..., \"recipient\": ...} or Message-ID, tabulator, recipient a line" },
 	{ "limit", OPTION_INT, "N", "show at most so many findings of a rule (default 20; with --json all)", .min = 1, .max = INT64_MAX },
 	{ 0 },
@@ -158,7 +168,7 @@ static const struct verb audit_verbs[] = {
 	{ .name = "",
 	  .operands = "",
 	  .needs = NEED_SCHEMA,
-	  .summary = "whether ledger, messages, cases, timeline, bus and outbound copies agree, and what waits for what; exit status 1 where they do not",
+	  .summary = "whether servers, ledger, messages, cases, timeline, bus and outbound copies agree, and what waits; exit status 1 where they do not",
 	  .examples = "  casectl audit\n  casectl audit --deep --json\n  casectl audit --accepted sent.jsonl",
 	  .options = audit_options,
 	  .run = audit },

@@ -159,9 +159,9 @@ class Installation:
 
     # ---- casectl
 
-    def casectl(self, *args, text=None, user=None, check=True):
+    def casectl(self, *args, text=None, user=None, url=None, check=True):
         command = [program("casectl"), *map(str, args)]
-        env = self.env(**({"MAILCASE_USER": user} if user else {}))
+        env = self.env(**({"MAILCASE_USER": user} if user else {}), **({"MAILCASE_DATABASE_URL": url} if url else {}))
         done = subprocess.run(command, env=env, input=text or "", capture_output=True, text=True, timeout=120, check=False)
         if check and done.returncode != 0:
             raise Refused(done)
@@ -295,6 +295,20 @@ class Installation:
             return last["mails"] >= mails and not last["waiting"] and self.is_caught_up()
         wait_until(settled, seconds, lambda: f"{mails} mails settled: {last}; {self.troubles()}")
         return last
+
+    def audit(self, *options, url=None):
+        """What `casectl audit` found (in another database), and its summary."""
+        done = self.casectl("audit", "--json", *options, url=url, check=False)
+        lines = self.parse_json(done.stdout)
+        assert lines and "summary" in lines[-1], done.stdout + done.stderr
+        assert done.returncode == (1 if lines[-1]["differences"] else 0), (lines, done.stderr)
+        return lines[:-1], lines[-1]
+
+    def audit_clean(self, *options):
+        """Nothing is lost, doubled, unexplained or inconsistent; the summary."""
+        findings, summary = self.audit(*options)
+        assert not summary["differences"], [f for f in findings if f["is_difference"]][:20]
+        return summary
 
     def troubles(self):
         """What the services warned of, for a failure's text."""

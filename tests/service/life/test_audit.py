@@ -3,12 +3,10 @@
 
 import json
 import os
-import subprocess
 
 import pytest
 
 from harness.letters import answer, bare, letter
-from harness.programs import program
 from harness.smtp_sink import SmtpSink
 from harness.wait import wait_until
 from harness.whole_desk import WholeDesk
@@ -20,15 +18,6 @@ class Desk(WholeDesk):
     """A whole desk whose database can be copied and broken."""
 
     copies = 0
-
-    def audit(self, *options, url=None):
-        """Findings and the summary."""
-        done = subprocess.run([program("casectl"), "audit", "--json", *map(str, options)], text=True, capture_output=True,
-                              env=self.env(**({"MAILCASE_DATABASE_URL": url} if url else {})), timeout=120, check=False)
-        lines = self.parse_json(done.stdout)
-        assert lines and "summary" in lines[-1], done.stdout + done.stderr
-        assert done.returncode == (1 if lines[-1]["differences"] else 0), (lines, done.stderr)
-        return lines[:-1], lines[-1]
 
     def broken(self, sql):
         """The URL of a copy of the database in which this was done."""
@@ -84,6 +73,7 @@ def test_a_day_at_the_desk_leaves_nothing_to_be_told(desk):
     assert not told(findings), findings
     assert summary["totals"]["mails"] == len(CUSTOMERS) + 3
     assert summary["totals"]["cases"] == len(CUSTOMERS)
+    assert summary["totals"]["server_mails"] == len(CUSTOMERS) + 3
 
 
 def test_people_get_a_line_of_counts(desk):
@@ -98,6 +88,7 @@ A_CASE = "(SELECT case_id FROM intake WHERE state = 'case' ORDER BY id LIMIT 1)"
 
 BREAKAGES = {
     "a ledger row is gone": (f"DELETE FROM intake WHERE id = {A_MAIL}", ("unexplained", "message.ledger")),
+    "a mail on the server has no row": (f"DELETE FROM intake WHERE id = {A_MAIL}", ("lost", "server.uid")),
     "a UID has two rows": ("ALTER TABLE intake DROP CONSTRAINT intake_folder_id_uidvalidity_uid_key;"
                            " INSERT INTO intake SELECT gen_random_uuid(), tenant_id, mailbox_id, folder_id, uidvalidity, uid,"
                            " 'filtered', '', blob_id, size, internal_date, noticed_at, received_at, decided_at, is_quiet FROM"
@@ -270,3 +261,25 @@ def test_a_mail_whose_threader_stands_still_waits_and_is_explained(postgres, mai
         demo.start("threader")
         demo.wait_rows("SELECT 1 FROM intake WHERE state = 'case'")
         assert not told(demo.audit()[0])
+
+
+def test_a_mail_that_nobody_has_fetched_waits(postgres, mail_servers, tmp_path, sink):
+    with Desk(postgres, tmp_path, mail_servers, "auditnew.example") as demo:
+        demo.set_up(sink.port)
+        fetcher = demo.start("fetcher")
+        demo.wait_mailbox("ok")
+        wait_until(lambda: demo.rows("SELECT 1 FROM mailbox_folder WHERE uidvalidity IS NOT NULL"), what="the folder was opened")
+        demo.stop(fetcher)
+        demo.box.deliver(letter("a@client.example", demo.address, "Hello").as_bytes())
+        findings, summary = demo.audit()
+        assert not told(findings), findings
+        assert [f["text"] for f in findings if f["rule"] == "server.uid" and "no fetcher has it" in f["text"]], findings
+        assert summary["totals"]["server_mails"] == 1
+
+
+def test_a_server_that_cannot_be_asked_is_noted(desk):
+    findings, _ = desk.audit(url=desk.broken("UPDATE mailbox SET port = 1"))
+    assert not told(findings), findings
+    assert ("noted", "server.asked") in {(f["finding"], f["rule"]) for f in findings}
+    findings, _ = desk.audit("--server", "off")
+    assert ("noted", "server.asked") in {(f["finding"], f["rule"]) for f in findings}
