@@ -107,6 +107,7 @@ def test_replies_find_their_case_and_nothing_is_doubled(postgres, mail_servers, 
         assert counts(demo) == before, "under another UIDVALIDITY"
         replies = [m for m in sink.messages if m.mail["Auto-Submitted"] == "auto-replied"]
         assert len({m.mail["In-Reply-To"] for m in replies}) == len(replies) == before["auto_replies"] == before["cases"]
+        demo.audit_clean("--deep")
 
 
 def test_traps_land_on_no_stranger_s_case(postgres, mail_servers, tmp_path):
@@ -121,6 +122,7 @@ def test_traps_land_on_no_stranger_s_case(postgres, mail_servers, tmp_path):
         assert not bench.strangers(demo)
         right = bench.right_by_mode(demo)
         assert right["A"] == (20, 20) and right["B"] == (20, 20), right
+        demo.audit_clean()
 
 
 def wait_auto_replies(demo, expected):

@@ -144,3 +144,7 @@ def test_the_timeline_is_the_record_of_versions_without_gaps(desk):
                          " ORDER BY 1", desk.number)
     assert [v["version"] for v in versions] == list(range(1, len(versions) + 1))
     assert len(desk.case(desk.number)["timeline"]) > 5
+
+
+def test_nothing_is_lost_doubled_or_unexplained(desk):
+    desk.audit_clean("--deep")

@@ -25,3 +25,4 @@ def test_every_mail_of_the_parse_sets_has_a_terminal_row(postgres, mail_servers,
         assert all(s.is_running() for s in services)
         assert not [m for m in sink.messages if not any(r.endswith("@wild.example") for r in m.recipients)], \
             "nothing leaves but notices to our own people"
+        demo.audit_clean("--deep")
