@@ -23,8 +23,8 @@ def desk(postgres, tmp_path_factory):
         yield made
 
 
-def run(url, *args):
-    env = {"PATH": os.environ["PATH"], "MAILCASE_DATABASE_URL": url}
+def run(url, *args, **settings):
+    env = {"PATH": os.environ["PATH"], "MAILCASE_DATABASE_URL": url, **settings}
     return subprocess.Popen([program("casectl"), *args], env=env, text=True, stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -80,6 +80,22 @@ def test_a_newer_schema_that_still_serves_is_worked_with(postgres):
     done = run(url, "tenant", "list")
     _, words = done.communicate(timeout=60)
     assert done.returncode == 1 and "newer" in words
+
+
+def test_brokers_that_do_not_answer_and_the_wrong_engine_are_told(postgres):
+    url = postgres.new_database()
+    assert run(url, "migrate").wait(60) == 0
+    nobody = {"MAILCASE_BUS": "kafka", "MAILCASE_KAFKA_BROKERS": "127.0.0.1:9"}
+    for command in (["topics"], ["lag"], ["events"]):
+        done = run(url, *command, **nobody)
+        _, words = done.communicate(timeout=60)
+        assert done.returncode == 1 and "MAILCASE_KAFKA_BROKERS" in words
+    assert run(url, "topics").wait(60) == 0
+    for command in (["topics"], ["bus", "move", "kafka"]):
+        done = run(url, *command, **nobody)
+        _, words = done.communicate(timeout=60)
+        assert done.returncode == 1, words
+        assert ("casectl bus move kafka" if command == ["topics"] else "MAILCASE_KAFKA_BROKERS") in words
 
 
 def test_an_older_schema_names_the_remedy(postgres):
