@@ -20,16 +20,33 @@ struct kafka_name {
 struct kafka_name kafka_topic(const struct bus_options *options, const char *topic);
 struct kafka_name kafka_group(const struct bus_options *options, const char *group); /* PREFIXmailcase.GROUP */
 
-/* The settings that all clients have: brokers, security, names, log. FATAL names the setting that is wrong. */
-rd_kafka_conf_t *kafka_conf(const struct bus_options *options, struct err *err);
+/* A client of the brokers, and what it last met on its way to them. */
+struct kafka_client {
+	rd_kafka_t *rk;
+	void *owner;             /* for callbacks; or NULL */
+	rd_kafka_resp_err_t met; /* what keeps us from them and says more than that they do not answer; 0: nothing */
+	char words[200];
+};
+
+/* The settings that all clients have: brokers, security, names, log. FATAL names the setting that is wrong. `client`
+ * lives longer than what is made of them. */
+rd_kafka_conf_t *kafka_conf(const struct bus_options *options, struct kafka_client *client, struct err *err);
 int kafka_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err) MUST_CHECK;
 int kafka_set_int(rd_kafka_conf_t *conf, const char *name, int64_t value, struct err *err) MUST_CHECK;
 
-/* Takes `conf`, also when it fails. */
-rd_kafka_t *kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct err *err);
+/* Sets client->rk. Takes `conf`, also when it fails. */
+int kafka_new(struct kafka_client *client, rd_kafka_type_t type, rd_kafka_conf_t *conf, struct err *err) MUST_CHECK;
+void kafka_done(struct kafka_client *client); /* but for consumers, who leave first */
+
+/* It met this, which may say more than the next failure. */
+void kafka_met(struct kafka_client *client, rd_kafka_resp_err_t why, const char *words);
+
+/* No answer, for whatever reason: the brokers are away, or the way to them is barred. */
+bool kafka_is_silence(rd_kafka_resp_err_t why);
 
 /* TEMP, in words that name the remedy where there is one. Returns -1. */
-int kafka_failed(struct err *err, rd_kafka_resp_err_t why, const char *format, ...) PRINTF_LIKE(3, 4);
+int kafka_failed(struct err *err, struct kafka_client *client, rd_kafka_resp_err_t why, const char *format, ...)
+	PRINTF_LIKE(4, 5);
 
 /* --- records (bus_kafka_record.c) --------------------------------------------------------------------------------- */
 
@@ -60,6 +77,6 @@ int kafka_lag(const struct bus_options *options, struct db *db, struct arena *ar
               size_t *out_count, struct err *err) MUST_CHECK;
 
 /* How many partitions `topic` (the brokers' name) has; 0 where there is no such topic. */
-int kafka_partitions(rd_kafka_t *rk, const char *topic, int *out, struct err *err) MUST_CHECK;
+int kafka_partitions(struct kafka_client *client, const char *topic, int *out, struct err *err) MUST_CHECK;
 
 #endif

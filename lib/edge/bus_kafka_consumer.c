@@ -18,18 +18,14 @@
 #include "base/banned.h"
 
 #define SCAN_MS 250          /* between looks at what is due besides records */
-#define STASH_MAX 1000       /* records that may wait here while a batch takes long; then the brokers wait */
-#define PROBE_MS 2000        /* between questions to brokers that are silent */
-#define PROBE_ANSWER_MS 500
-#define RECOMMIT_MS 500
-#define LEAVE_MS 3000
+/* What may wait here while a batch takes long; then the brokers wait. */
+#define STASH_MAX 1000
+#define STASH_BYTES_MAX ((size_t)8 << 20)
 
 static struct bus_consumer *open_consumer(const struct bus_options *options, const char *group, const char *const *topics,
                                           struct err *err);
-static rd_kafka_t *member_of(struct kafka_consumer *consumer, struct err *err);
 static void close_consumer(struct bus_consumer *base);
 static void abandon(struct bus_consumer *base);
-static bool leave(struct kafka_consumer *consumer);
 static void free_consumer(struct kafka_consumer *consumer);
 static int poll_records(struct bus_consumer *base, struct arena *arena, size_t records, size_t bytes, int wait_ms,
                         int wake_fd, struct bus_record **out, size_t *out_count, bool *out_poisoned, struct err *err);
@@ -39,23 +35,11 @@ static void rewind_batch(struct bus_consumer *base);
 static int keep_alive(struct bus_consumer *base, struct err *err);
 static int behind(struct bus_consumer *base, int64_t *out, struct err *err);
 
-static int upkeep(struct kafka_consumer *consumer, struct err *err);
-static int settle_db(struct kafka_consumer *consumer, struct err *err);
-static int join(struct kafka_consumer *consumer, struct err *err);
-static int probe(struct kafka_consumer *consumer, struct err *err);
 static int take_in(struct kafka_consumer *consumer, size_t records, size_t bytes, struct err *err);
 static int take_message(struct kafka_consumer *consumer, rd_kafka_message_t *message, struct err *err);
 static int batch_of(struct kafka_consumer *consumer, struct arena *arena, size_t records, size_t bytes,
                     struct bus_record **out, size_t *out_count, bool *out_poisoned, struct err *err);
 static bool wait_for_records(struct kafka_consumer *consumer, int64_t wait_ms, int wake_fd);
-static rd_kafka_topic_partition_list_t *uncommitted(struct kafka_consumer *consumer);
-static void commit_async(struct kafka_consumer *consumer);
-static void commit_now(struct kafka_consumer *consumer);
-static void pause_all(struct kafka_consumer *consumer, bool is_paused);
-static void rebalanced(rd_kafka_t *rk, rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t *list, void *opaque);
-static void committed(rd_kafka_t *rk, rd_kafka_resp_err_t why, rd_kafka_topic_partition_list_t *list, void *opaque);
-static void troubled(rd_kafka_t *rk, int why, const char *reason, void *opaque);
-static void hand_over(struct kafka_consumer *consumer);
 
 const struct bus_ops bus_kafka_ops = {
 	.open = kafka_bus_open,
@@ -96,51 +80,20 @@ static struct bus_consumer *open_consumer(const struct bus_options *options, con
 	consumer->seen_mono_ms = clock_mono_ms();
 	consumer->queue_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	consumer->db = db_open(options->database_url, options->name, err);
-	if (consumer->db)
-		consumer->rk = member_of(consumer, err);
-	if (!consumer->rk) {
+	if (!consumer->db || kafka_member(consumer, err) < 0) {
 		free_consumer(consumer);
 		return NULL;
 	}
 	static const uint64_t one = 1;
-	rd_kafka_poll_set_consumer(consumer->rk);
-	consumer->queue = rd_kafka_queue_get_consumer(consumer->rk);
+	rd_kafka_poll_set_consumer(consumer->client.rk);
+	consumer->answers = rd_kafka_queue_new(consumer->client.rk);
+	consumer->queue = rd_kafka_queue_get_consumer(consumer->client.rk);
 	rd_kafka_queue_io_event_enable(consumer->queue, consumer->queue_fd, &one, sizeof one);
 	return &consumer->base;
 }
 
-/* Small queues: what waits here is read again by others when we die. */
-static rd_kafka_t *member_of(struct kafka_consumer *consumer, struct err *err)
-{
-	int64_t session_ms = consumer->options.kafka.session_ms;
-	struct kafka_name group = kafka_group(&consumer->options, consumer->group);
-	rd_kafka_conf_t *conf = kafka_conf(&consumer->options, err);
-
-	if (!conf)
-		return NULL;
-	rd_kafka_conf_set_opaque(conf, consumer);
-	rd_kafka_conf_set_rebalance_cb(conf, rebalanced);
-	rd_kafka_conf_set_offset_commit_cb(conf, committed);
-	rd_kafka_conf_set_error_cb(conf, troubled);
-	if (kafka_set(conf, "group.id", group.text, err) == 0 &&
-	    kafka_set(conf, "partition.assignment.strategy", "range", err) == 0 &&
-	    kafka_set(conf, "enable.auto.commit", "false", err) == 0 &&
-	    kafka_set(conf, "enable.auto.offset.store", "false", err) == 0 &&
-	    kafka_set(conf, "auto.offset.reset", "earliest", err) == 0 &&
-	    kafka_set_int(conf, "session.timeout.ms", session_ms, err) == 0 &&
-	    kafka_set_int(conf, "heartbeat.interval.ms", session_ms < 9000 ? session_ms / 3 : 3000, err) == 0 &&
-	    kafka_set_int(conf, "fetch.error.backoff.ms", 100, err) == 0 &&
-	    kafka_set_int(conf, "queued.min.messages", 1000, err) == 0 &&
-	    kafka_set_int(conf, "queued.max.messages.kbytes", 8192, err) == 0 &&
-	    kafka_set_int(conf, "topic.metadata.refresh.interval.ms", 30000, err) == 0)
-		return kafka_new(RD_KAFKA_CONSUMER, conf, err);
-	rd_kafka_conf_destroy(conf);
-	return NULL;
-}
-
 static void close_consumer(struct bus_consumer *base)
 {
-	/* The revocation that closing causes hands over in order. */
 	free_consumer((struct kafka_consumer *)base);
 }
 
@@ -153,45 +106,19 @@ static void abandon(struct bus_consumer *base)
 
 static void free_consumer(struct kafka_consumer *consumer)
 {
-	if (consumer->rk) {
+	if (consumer->client.rk) {
 		rewind_batch(&consumer->base);
-		bool is_closed = leave(consumer);
-		if (consumer->queue)
-			rd_kafka_queue_destroy(consumer->queue);
-		/* Else its threads wait for a broker, and taking them down would wait for them; the process ends anyway. */
-		if (is_closed)
-			rd_kafka_destroy(consumer->rk);
+		kafka_leave(consumer);
 	}
 	if (consumer->dealt)
 		rd_kafka_topic_partition_list_destroy(consumer->dealt);
+	if (consumer->astray)
+		rd_kafka_topic_partition_list_destroy(consumer->astray);
 	db_close(consumer->db);
 	arena_done(&consumer->arena);
 	close(consumer->queue_fd);
 	free(consumer->parts);
 	free(consumer);
-}
-
-/* With brokers that answer it is a matter of milliseconds. False when they do not: whoever waits for them is killed for
- * being late. */
-static bool leave(struct kafka_consumer *consumer)
-{
-	int64_t until_ms = clock_mono_ms() + LEAVE_MS;
-	rd_kafka_queue_t *queue = rd_kafka_queue_new(consumer->rk);
-	rd_kafka_error_t *error = rd_kafka_consumer_close_queue(consumer->rk, queue);
-
-	/* The revocation comes through this queue. */
-	while (!error && !rd_kafka_consumer_closed(consumer->rk) && clock_mono_ms() < until_ms) {
-		rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 50);
-		if (event && rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE)
-			rebalanced(consumer->rk, rd_kafka_event_error(event), rd_kafka_event_topic_partition_list(event), consumer);
-		if (event)
-			rd_kafka_event_destroy(event);
-	}
-	if (error)
-		rd_kafka_error_destroy(error);
-	hand_over(consumer);
-	rd_kafka_queue_destroy(queue);
-	return rd_kafka_consumer_closed(consumer->rk);
 }
 
 /* --- a batch ----------------------------------------------------------------------------------------------------- */
@@ -211,7 +138,7 @@ static int poll_records(struct bus_consumer *base, struct arena *arena, size_t r
 		poll(&wake, 1, (int)gather_ms);
 	for (;;) {
 		arena_reset(&consumer->arena);
-		if (take_in(consumer, records, bytes, err) < 0 || upkeep(consumer, err) < 0 ||
+		if (take_in(consumer, records, bytes, err) < 0 || kafka_upkeep(consumer, err) < 0 ||
 		    batch_of(consumer, arena, records, bytes, out, out_count, out_poisoned, err) < 0)
 			return -1;
 		int64_t left_ms = until_ms - clock_mono_ms();
@@ -278,7 +205,7 @@ static bool owns(struct bus_consumer *base, const struct bus_record *record)
 	if (!part)
 		return false;
 	/* Who has not heard of the group for a session may be out of it without knowing: it was stopped. */
-	if (!part->is_lost && !rd_kafka_assignment_lost(consumer->rk) &&
+	if (!part->is_lost && !rd_kafka_assignment_lost(consumer->client.rk) &&
 	    clock_mono_ms() - consumer->seen_mono_ms < consumer->options.kafka.session_ms)
 		return true;
 	/* Its records leave the batch: even if it turns out to be ours still, they are not to be confirmed with the rest. */
@@ -293,7 +220,7 @@ static int confirm(struct bus_consumer *base, size_t *out_lost, struct err *err)
 
 	*out_lost = 0;
 	arena_reset(&consumer->arena);
-	if (settle_db(consumer, err) < 0)
+	if (kafka_settle_db(consumer, err) < 0)
 		return -1;
 	for (size_t i = 0; i < consumer->parts_len; i++) {
 		struct part *part = &consumer->parts[i];
@@ -325,9 +252,9 @@ static int confirm(struct bus_consumer *base, size_t *out_lost, struct err *err)
 	consumer->has_batch = false;
 	/* One by one, the brokers know exactly how far we are before the next one is tried. */
 	if (is_exact)
-		commit_now(consumer);
+		kafka_commit_wait(consumer);
 	else
-		commit_async(consumer);
+		kafka_commit(consumer);
 	return 0;
 }
 
@@ -351,13 +278,11 @@ static int keep_alive(struct bus_consumer *base, struct err *err)
 		return 0;
 	consumer->next_upkeep_ms = now_ms + SCAN_MS;
 	arena_reset(&consumer->arena);
-	if (take_in(consumer, STASH_MAX, SIZE_MAX, err) < 0)
+	if (take_in(consumer, STASH_MAX, STASH_BYTES_MAX, err) < 0)
 		return -1;
-	if (consumer->stash_count >= STASH_MAX && !consumer->is_paused) {
-		pause_all(consumer, true);
-		return take_in(consumer, SIZE_MAX, SIZE_MAX, err);
-	}
-	return 0;
+	if (!consumer->is_paused && (consumer->stash_count >= STASH_MAX || consumer->stash_bytes >= STASH_BYTES_MAX))
+		kafka_pause(consumer, true);
+	return consumer->is_paused ? take_in(consumer, SIZE_MAX, SIZE_MAX, err) : 0;
 }
 
 /* The ends as the last fetches told them. */
@@ -371,7 +296,7 @@ static int behind(struct bus_consumer *base, int64_t *out, struct err *err)
 		const struct part *part = &consumer->parts[i];
 		struct kafka_name topic = kafka_topic(&consumer->options, consumer->topics[part->topic]);
 		int64_t low, high;
-		if (rd_kafka_get_watermark_offsets(consumer->rk, topic.text, part->partition, &low, &high) == 0 &&
+		if (rd_kafka_get_watermark_offsets(consumer->client.rk, topic.text, part->partition, &low, &high) == 0 &&
 		    high > part->next_offset)
 			*out += high - part->next_offset;
 	}
@@ -387,11 +312,12 @@ static int take_in(struct kafka_consumer *consumer, size_t records, size_t bytes
 	uint64_t count;
 
 	consumer->seen_mono_ms = clock_mono_ms();
-	if (consumer->is_paused && consumer->stash_count < records && records <= STASH_MAX)
-		pause_all(consumer, false);
+	rd_kafka_queue_poll_callback(consumer->answers, 0);
+	if (consumer->is_paused && records <= STASH_MAX && consumer->stash_count < records && consumer->stash_bytes < bytes)
+		kafka_pause(consumer, false);
 	(void)!read(consumer->queue_fd, &count, sizeof count);
 	while (consumer->stash_count < records && consumer->stash_bytes < bytes) {
-		rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer->rk, 0);
+		rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer->client.rk, 0);
 		if (!message)
 			return 0;
 		if (take_message(consumer, message, err) < 0)
@@ -404,17 +330,9 @@ static int take_in(struct kafka_consumer *consumer, size_t records, size_t bytes
 static int take_message(struct kafka_consumer *consumer, rd_kafka_message_t *message, struct err *err)
 {
 	if (message->err) {
-		rd_kafka_resp_err_t why = message->err;
+		int failed = kafka_hindered(consumer, message, err);
 		rd_kafka_message_destroy(message);
-		/* Lost brokers are probed for; the client goes on by itself. */
-		if (why == RD_KAFKA_RESP_ERR__TRANSPORT || why == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
-		    why == RD_KAFKA_RESP_ERR__RESOLVE || why == RD_KAFKA_RESP_ERR__TIMED_OUT)
-			consumer->is_silent = true;
-		else if (why == RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED)
-			log_warn("bus.poll_overdue", LOG_TEXT("group", consumer->group), LOG_END);
-		else
-			return kafka_failed(err, why, "could not poll for group %s", consumer->group);
-		return 0;
+		return failed;
 	}
 	struct part *part = kafka_part(consumer, kafka_topic_index(consumer, rd_kafka_topic_name(message->rkt)),
 	                               message->partition);
@@ -442,196 +360,21 @@ static bool wait_for_records(struct kafka_consumer *consumer, int64_t wait_ms, i
 	return fds[1].revents != 0;
 }
 
-static void pause_all(struct kafka_consumer *consumer, bool is_paused)
+void kafka_pause(struct kafka_consumer *consumer, bool is_paused)
 {
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)consumer->parts_len + 1);
+	rd_kafka_topic_partition_list_t *list = NULL;
 
-	for (size_t i = 0; i < consumer->parts_len; i++) {
-		struct kafka_name topic = kafka_topic(&consumer->options, consumer->topics[consumer->parts[i].topic]);
-		rd_kafka_topic_partition_list_add(list, topic.text, consumer->parts[i].partition);
-	}
+	if (rd_kafka_assignment(consumer->client.rk, &list) || !list)
+		return;
 	if (is_paused)
-		rd_kafka_pause_partitions(consumer->rk, list);
+		rd_kafka_pause_partitions(consumer->client.rk, list);
 	else
-		rd_kafka_resume_partitions(consumer->rk, list);
+		rd_kafka_resume_partitions(consumer->client.rk, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	consumer->is_paused = is_paused;
 }
 
-/* --- what is due besides records --------------------------------------------------------------------------------- */
-
-static int upkeep(struct kafka_consumer *consumer, struct err *err)
-{
-	int64_t now_ms = clock_mono_ms();
-
-	kafka_drop_lost(consumer);
-	if (settle_db(consumer, err) < 0 || (!consumer->is_joined && join(consumer, err) < 0))
-		return -1;
-	if (consumer->dealt && kafka_take(consumer, err) < 0) {
-		consumer->is_db_unsettled = true;
-		return -1;
-	}
-	if (now_ms < consumer->next_upkeep_ms)
-		return 0;
-	consumer->next_upkeep_ms = now_ms + RECOMMIT_MS;
-	commit_async(consumer);
-	return consumer->is_silent ? probe(consumer, err) : 0;
-}
-
-static int settle_db(struct kafka_consumer *consumer, struct err *err)
-{
-	if (!consumer->is_db_unsettled)
-		return 0;
-	if (db_recover(consumer->db, err) < 0)
-		return -1;
-	consumer->is_db_unsettled = false;
-	return 0;
-}
-
-static int join(struct kafka_consumer *consumer, struct err *err)
-{
-	if (kafka_register(consumer, err) < 0) {
-		consumer->is_db_unsettled = true;
-		return -1;
-	}
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(consumer->topics_len);
-	for (int i = 0; i < consumer->topics_len; i++)
-		rd_kafka_topic_partition_list_add(list, kafka_topic(&consumer->options, consumer->topics[i]).text,
-		                                  RD_KAFKA_PARTITION_UA);
-	rd_kafka_resp_err_t why = rd_kafka_subscribe(consumer->rk, list);
-	rd_kafka_topic_partition_list_destroy(list);
-	if (why)
-		return kafka_failed(err, why, "could not join group %s", consumer->group);
-	consumer->is_joined = true;
-	return 0;
-}
-
-/* The client says when it lost all brokers, not when one is back. */
-static int probe(struct kafka_consumer *consumer, struct err *err)
-{
-	const struct rd_kafka_metadata *metadata = NULL;
-	int64_t now_ms = clock_mono_ms();
-
-	if (now_ms < consumer->next_probe_ms)
-		return kafka_failed(err, RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "could not poll for group %s", consumer->group);
-	rd_kafka_resp_err_t why = rd_kafka_metadata(consumer->rk, 0, NULL, &metadata, PROBE_ANSWER_MS);
-	if (why) {
-		consumer->next_probe_ms = clock_mono_ms() + PROBE_MS;
-		return kafka_failed(err, RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "could not poll for group %s", consumer->group);
-	}
-	rd_kafka_metadata_destroy(metadata);
-	consumer->is_silent = false;
-	return 0;
-}
-
-static void troubled(rd_kafka_t *rk, int why, const char *reason, void *opaque)
-{
-	struct kafka_consumer *consumer = opaque;
-
-	(void)rk;
-	if (why == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-		consumer->is_silent = true;
-	log_warn("bus.broker_trouble", LOG_TEXT("group", consumer->group), LOG_TEXT("text", reason), LOG_END);
-}
-
-/* --- offsets ----------------------------------------------------------------------------------------------------- */
-
-/* What the brokers have not been told yet; from now on they have, unless committed() says that they refused. */
-static rd_kafka_topic_partition_list_t *uncommitted(struct kafka_consumer *consumer)
-{
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)consumer->parts_len + 1);
-
-	for (size_t i = 0; i < consumer->parts_len; i++) {
-		struct part *part = &consumer->parts[i];
-		struct kafka_name topic = kafka_topic(&consumer->options, consumer->topics[part->topic]);
-		if (!part->is_uncommitted || part->is_lost)
-			continue;
-		rd_kafka_topic_partition_list_add(list, topic.text, part->partition)->offset = part->next_offset;
-		part->is_uncommitted = false;
-	}
-	return list;
-}
-
-/* The answer comes to committed(); what failed is sent again. */
-static void commit_async(struct kafka_consumer *consumer)
-{
-	rd_kafka_topic_partition_list_t *list = uncommitted(consumer);
-	rd_kafka_resp_err_t why = list->cnt ? rd_kafka_commit(consumer->rk, list, 1) : RD_KAFKA_RESP_ERR_NO_ERROR;
-
-	if (why)
-		committed(consumer->rk, why, list, consumer);
-	rd_kafka_topic_partition_list_destroy(list);
-}
-
-static void commit_now(struct kafka_consumer *consumer)
-{
-	rd_kafka_topic_partition_list_t *list = uncommitted(consumer);
-
-	if (list->cnt)
-		committed(consumer->rk, rd_kafka_commit(consumer->rk, list, 0), list, consumer);
-	rd_kafka_topic_partition_list_destroy(list);
-}
-
-static void committed(rd_kafka_t *rk, rd_kafka_resp_err_t why, rd_kafka_topic_partition_list_t *list, void *opaque)
-{
-	struct kafka_consumer *consumer = opaque;
-
-	(void)rk;
-	for (int i = 0; list && i < list->cnt; i++) {
-		const rd_kafka_topic_partition_t *place = &list->elems[i];
-		struct part *part = kafka_part(consumer, kafka_topic_index(consumer, place->topic), place->partition);
-		if (part && (why || place->err))
-			part->is_uncommitted = true;
-	}
-	if (why && why != RD_KAFKA_RESP_ERR__NO_OFFSET)
-		log_debug("bus.commit_refused", LOG_TEXT("group", consumer->group), LOG_TEXT("text", rd_kafka_err2name(why)), LOG_END);
-}
-
-/* --- partitions change hands ------------------------------------------------------------------------------------- */
-
-/* What is dealt is only noted: taking it asks the database and the brokers, and may fail and be tried again. */
-static void rebalanced(rd_kafka_t *rk, rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t *list, void *opaque)
-{
-	struct kafka_consumer *consumer = opaque;
-
-	if (consumer->dealt)
-		rd_kafka_topic_partition_list_destroy(consumer->dealt);
-	consumer->dealt = NULL;
-	if (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-		/* Lost, not asked back: no heartbeat came through. */
-		consumer->is_silent |= rd_kafka_assignment_lost(rk) != 0;
-		hand_over(consumer);
-		rd_kafka_assign(rk, NULL);
-		return;
-	}
-	rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_assign(rk, none);
-	rd_kafka_topic_partition_list_destroy(none);
-	if (list->cnt)
-		consumer->dealt = rd_kafka_topic_partition_list_copy(list);
-}
-
-/* The offsets first, so that the next owner begins where we end; then our rows. A batch in hand stays a batch whose
- * partitions are lost. */
-static void hand_over(struct kafka_consumer *consumer)
-{
-	struct err err = { 0 };
-
-	if (!consumer->parts_len)
-		return;
-	arena_reset(&consumer->arena);
-	if (!consumer->is_silent && !rd_kafka_assignment_lost(consumer->rk))
-		commit_now(consumer);
-	if (!consumer->is_leaving && (settle_db(consumer, &err) < 0 || kafka_release(consumer, &err) < 0)) {
-		consumer->is_db_unsettled = true;
-		log_warn("bus.not_left", LOG_TEXT("group", consumer->group), LOG_ERR(&err), LOG_END);
-	}
-	log_info("bus.gave_up", LOG_TEXT("group", consumer->group), LOG_INT("partitions", consumer->parts_len), LOG_END);
-	for (size_t i = 0; i < consumer->parts_len; i++)
-		consumer->parts[i].is_lost = true;
-	if (!consumer->has_batch)
-		kafka_drop_lost(consumer);
-}
+/* --- the partitions that are ours -------------------------------------------------------------------------------- */
 
 struct part *kafka_part(struct kafka_consumer *consumer, int topic, int32_t partition)
 {

@@ -48,6 +48,7 @@ static const char handled_sql[] =
 
 static int register_topic(struct kafka_consumer *consumer, const char *topic, struct err *err);
 static int find_offsets(struct kafka_consumer *consumer, rd_kafka_topic_partition_list_t *list, struct err *err);
+static int find_oldest(struct kafka_consumer *consumer, rd_kafka_topic_partition_t *place, struct err *err);
 static void place_args(struct kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *list, struct db_args *args);
 static void part_args(struct kafka_consumer *consumer, const struct part *part, struct db_args *args);
 static void keep_part(struct kafka_consumer *consumer, const struct part *part);
@@ -78,18 +79,18 @@ static int register_topic(struct kafka_consumer *consumer, const char *topic, st
 	int count;
 	int64_t rows;
 
-	if (kafka_partitions(consumer->rk, name.text, &count, err) < 0)
+	if (kafka_partitions(&consumer->client, name.text, &count, err) < 0)
 		return -1;
 	if (!count)
-		return kafka_failed(err, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, "could not join group %s", consumer->group);
+		return kafka_failed(err, &consumer->client, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, "could not join group %s", consumer->group);
 	int64_t *partitions = ARENA_ARRAY(&consumer->arena, int64_t, (size_t)count),
 	        *starts = ARENA_ARRAY(&consumer->arena, int64_t, (size_t)count);
 	for (int i = 0; i < count; i++) {
 		int64_t low;
 		partitions[i] = i;
-		rd_kafka_resp_err_t why = rd_kafka_query_watermark_offsets(consumer->rk, name.text, i, &low, &starts[i], ASK_MS);
+		rd_kafka_resp_err_t why = rd_kafka_query_watermark_offsets(consumer->client.rk, name.text, i, &low, &starts[i], ASK_MS);
 		if (why)
-			return kafka_failed(err, why, "could not join group %s", consumer->group);
+			return kafka_failed(err, &consumer->client, why, "could not join group %s", consumer->group);
 	}
 	db_args_init(&args, &consumer->arena);
 	db_arg_text(&args, str_of(consumer->group));
@@ -120,9 +121,9 @@ int kafka_take(struct kafka_consumer *consumer, struct err *err)
 	db_arg_ints(&args, offsets, (size_t)dealt->cnt);
 	if (db_query(consumer->db, take_sql, &args, &rows, err) < 0)
 		return err_prefix(err, "could not take partitions of group %s", consumer->group);
-	rd_kafka_resp_err_t why = rd_kafka_assign(consumer->rk, dealt);
+	rd_kafka_resp_err_t why = rd_kafka_assign(consumer->client.rk, dealt);
 	if (why)
-		return kafka_failed(err, why, "could not take partitions of group %s", consumer->group);
+		return kafka_failed(err, &consumer->client, why, "could not take partitions of group %s", consumer->group);
 	for (int row = 0; row < db_rows(rows); row++) {
 		const rd_kafka_topic_partition_t *given = &dealt->elems[db_int(rows, row, 0) - 1];
 		int crashes = (int)db_int(rows, row, 2);
@@ -150,12 +151,12 @@ static int find_offsets(struct kafka_consumer *consumer, rd_kafka_topic_partitio
 {
 	struct db_result *starts CLEANUP(db_result_done) = NULL;
 	struct db_args args;
-	rd_kafka_resp_err_t why = rd_kafka_committed(consumer->rk, list, ASK_MS);
+	rd_kafka_resp_err_t why = rd_kafka_committed(consumer->client.rk, list, ASK_MS);
 
 	for (int i = 0; i < list->cnt && !why; i++)
 		why = list->elems[i].err;
 	if (why)
-		return kafka_failed(err, why, "could not ask for the offsets of group %s", consumer->group);
+		return kafka_failed(err, &consumer->client, why, "could not ask for the offsets of group %s", consumer->group);
 	db_args_init(&args, &consumer->arena);
 	db_arg_text(&args, str_of(consumer->group));
 	place_args(consumer, list, &args);
@@ -167,17 +168,36 @@ static int find_offsets(struct kafka_consumer *consumer, rd_kafka_topic_partitio
 		if (place->offset < 0)
 			place->offset = db_int(starts, row, 1);
 	}
-	for (int i = 0; i < list->cnt; i++) {
-		rd_kafka_topic_partition_t *place = &list->elems[i];
-		int64_t high;
-		if (place->offset >= 0)
-			continue;
-		why = rd_kafka_query_watermark_offsets(consumer->rk, place->topic, place->partition, &place->offset, &high, ASK_MS);
-		if (why) {
-			place->offset = RD_KAFKA_OFFSET_INVALID;
-			return kafka_failed(err, why, "could not ask where group %s begins", consumer->group);
-		}
-	}
+	for (int i = 0; i < list->cnt; i++)
+		if (find_oldest(consumer, &list->elems[i], err) < 0)
+			return -1;
+	if (consumer->astray)
+		rd_kafka_topic_partition_list_destroy(consumer->astray);
+	consumer->astray = NULL;
+	return 0;
+}
+
+/* Where there is no offset, or one that the brokers do not have. */
+static int find_oldest(struct kafka_consumer *consumer, rd_kafka_topic_partition_t *place, struct err *err)
+{
+	bool is_astray =
+		consumer->astray && rd_kafka_topic_partition_list_find(consumer->astray, place->topic, place->partition);
+	int64_t low, high;
+
+	if (place->offset >= 0 && !is_astray)
+		return 0;
+	rd_kafka_resp_err_t why =
+		rd_kafka_query_watermark_offsets(consumer->client.rk, place->topic, place->partition, &low, &high, ASK_MS);
+	if (why)
+		return kafka_failed(err, &consumer->client, why, "could not ask where group %s begins", consumer->group);
+	if (place->offset >= low && place->offset <= high)
+		return 0;
+	if (place->offset >= 0)
+		log_error("bus.offset_gone", LOG_TEXT("group", consumer->group), LOG_TEXT("topic", place->topic),
+		          LOG_INT("partition", place->partition), LOG_INT("offset", place->offset), LOG_INT("oldest", low),
+		          LOG_INT("end", high), LOG_TEXT("remedy", "reading goes on at the oldest record; was the topic made anew, or "
+		                                                   "kept shorter than a service was away?"), LOG_END);
+	place->offset = low;
 	return 0;
 }
 
@@ -219,7 +239,8 @@ int kafka_note_trying(struct kafka_consumer *consumer, struct part *part, int64_
 	db_arg_int(&args, offset);
 	if (db_exec(consumer->db, trying_sql, &args, &noted, err) < 0)
 		return err_prefix(err, "could not note the record that is tried for group %s", consumer->group);
-	part->is_lost |= noted == 0;
+	if (!noted)
+		part->is_lost = consumer->must_retake = true;
 	return 0;
 }
 
@@ -231,7 +252,8 @@ int kafka_note_handled(struct kafka_consumer *consumer, struct part *part, struc
 	part_args(consumer, part, &args);
 	if (db_exec(consumer->db, handled_sql, &args, &noted, err) < 0)
 		return err_prefix(err, "could not note the record that was handled for group %s", consumer->group);
-	part->is_lost |= noted == 0;
+	if (!noted)
+		part->is_lost = consumer->must_retake = true;
 	return 0;
 }
 

@@ -13,7 +13,7 @@
 
 struct kafka_reader {
 	struct bus_reader base;
-	rd_kafka_t *rk;
+	struct kafka_client client;
 	const char *topic;
 	struct kafka_name name;
 	int64_t *ends; /* by partition: what was the end at the beginning; -1: reached */
@@ -26,7 +26,7 @@ struct bus_reader *kafka_reader_open(const struct bus_options *options, const ch
 {
 	struct kafka_reader *reader = xcalloc(1, sizeof *reader);
 	struct kafka_name group = kafka_group(options, "reader");
-	rd_kafka_conf_t *conf = kafka_conf(options, err);
+	rd_kafka_conf_t *conf = kafka_conf(options, &reader->client, err);
 
 	reader->base.ops = &bus_kafka_ops;
 	reader->topic = topic;
@@ -39,8 +39,7 @@ struct bus_reader *kafka_reader_open(const struct bus_options *options, const ch
 		rd_kafka_conf_destroy(conf);
 		conf = NULL;
 	}
-	reader->rk = conf ? kafka_new(RD_KAFKA_CONSUMER, conf, err) : NULL;
-	if (reader->rk && assign_all(reader, err) == 0)
+	if (conf && kafka_new(&reader->client, RD_KAFKA_CONSUMER, conf, err) == 0 && assign_all(reader, err) == 0)
 		return &reader->base;
 	kafka_reader_close(&reader->base);
 	return NULL;
@@ -50,10 +49,9 @@ void kafka_reader_close(struct bus_reader *base)
 {
 	struct kafka_reader *reader = (struct kafka_reader *)base;
 
-	if (reader->rk) {
-		rd_kafka_consumer_close(reader->rk);
-		rd_kafka_destroy(reader->rk);
-	}
+	if (reader->client.rk)
+		rd_kafka_consumer_close(reader->client.rk);
+	kafka_done(&reader->client);
 	free(reader->ends);
 	free(reader);
 }
@@ -62,15 +60,15 @@ static int assign_all(struct kafka_reader *reader, struct err *err)
 {
 	rd_kafka_resp_err_t why = RD_KAFKA_RESP_ERR_NO_ERROR;
 
-	if (kafka_partitions(reader->rk, reader->name.text, &reader->partitions, err) < 0)
+	if (kafka_partitions(&reader->client, reader->name.text, &reader->partitions, err) < 0)
 		return -1;
 	if (!reader->partitions)
-		return kafka_failed(err, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, "could not read topic %s", reader->name.text);
+		return kafka_failed(err, &reader->client, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, "could not read topic %s", reader->name.text);
 	reader->ends = xcalloc((size_t)reader->partitions, sizeof *reader->ends);
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(reader->partitions);
 	for (int32_t i = 0; i < reader->partitions && !why; i++) {
 		int64_t low, high;
-		why = rd_kafka_query_watermark_offsets(reader->rk, reader->name.text, i, &low, &high, ASK_MS);
+		why = rd_kafka_query_watermark_offsets(reader->client.rk, reader->name.text, i, &low, &high, ASK_MS);
 		reader->ends[i] = high > low ? high : -1;
 		if (why || high <= low)
 			continue;
@@ -78,9 +76,9 @@ static int assign_all(struct kafka_reader *reader, struct err *err)
 		rd_kafka_topic_partition_list_add(list, reader->name.text, i)->offset = low;
 	}
 	if (!why)
-		why = rd_kafka_assign(reader->rk, list);
+		why = rd_kafka_assign(reader->client.rk, list);
 	rd_kafka_topic_partition_list_destroy(list);
-	return why ? kafka_failed(err, why, "could not read topic %s", reader->name.text) : 0;
+	return why ? kafka_failed(err, &reader->client, why, "could not read topic %s", reader->name.text) : 0;
 }
 
 int kafka_reader_next(struct bus_reader *base, struct arena *arena, size_t limit, struct bus_record **out,
@@ -92,12 +90,12 @@ int kafka_reader_next(struct bus_reader *base, struct arena *arena, size_t limit
 	size_t count = 0;
 
 	while (reader->open && count < limit) {
-		rd_kafka_message_t *message = rd_kafka_consumer_poll(reader->rk, count ? 0 : 100);
+		rd_kafka_message_t *message = rd_kafka_consumer_poll(reader->client.rk, count ? 0 : 100);
 		if (!message && count)
 			break;
 		if (!message) {
 			if (clock_mono_ms() > until_ms)
-				return kafka_failed(err, RD_KAFKA_RESP_ERR__TIMED_OUT, "could not read topic %s", reader->name.text);
+				return kafka_failed(err, &reader->client, RD_KAFKA_RESP_ERR__TIMED_OUT, "could not read topic %s", reader->name.text);
 			continue;
 		}
 		rd_kafka_resp_err_t why = message->err;
@@ -112,7 +110,7 @@ int kafka_reader_next(struct bus_reader *base, struct arena *arena, size_t limit
 		rd_kafka_message_destroy(message);
 		if (why && why != RD_KAFKA_RESP_ERR__PARTITION_EOF && why != RD_KAFKA_RESP_ERR__TRANSPORT &&
 		    why != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-			return kafka_failed(err, why, "could not read topic %s", reader->name.text);
+			return kafka_failed(err, &reader->client, why, "could not read topic %s", reader->name.text);
 	}
 	*out = records;
 	*out_count = count;
