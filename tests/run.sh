@@ -3,16 +3,22 @@
 # run.sh - every test there is, on a machine that needs nothing but Debian's packages
 #
 # The parts: packages, build, unit tests with layering and headers, the Kubernetes manifests, the programs against real
-# servers, and the same unit tests and one smoke path of the programs under the sanitizers. A part that breaks is counted
-# and the next one runs. The last line is the sum: `N passed, N failed, N skipped`; the status is 1 when anything failed
-# or nothing ran.
+# servers with each engine of the bus, and the same unit tests and one smoke path of the programs under the sanitizers. A
+# part that breaks is counted and the next one runs. The last line is the sum: `N passed, N failed, N skipped`; the status
+# is 1 when anything failed or nothing ran.
 #
-#	PARTS="check service"    only these of: check manifests service sanitizer
+#	PARTS="check service"    only these of: check manifests service service-kafka sanitizer
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 exec </dev/null
 
-PARTS=${PARTS:-check manifests service sanitizer}
+# BUS=kafka make test: the programs on that engine alone.
+case "${BUS:-}" in
+"") ENGINES="service service-kafka" ;;
+kafka) ENGINES=service-kafka ;;
+*) ENGINES=service ;;
+esac
+PARTS=${PARTS:-check manifests $ENGINES sanitizer}
 SERVICE_SECONDS=${SERVICE_SECONDS:-1500}
 RESULTS=build/test
 # Debian's own interpreter has Debian's modules; another python3 may come first on the path.
@@ -33,6 +39,7 @@ main() {
 	wanted check && check_part check
 	wanted manifests && service_part manifests build tests/k8s
 	wanted service && service_part service build tests/service
+	wanted service-kafka && BUS=kafka service_part service-kafka build tests/service
 	if wanted sanitizer; then
 		SANITIZE=address,undefined part sanitizer-build "$MAKE" -s -j"$JOBS" all test-programs
 		# A sanitized parser child takes long to start, and a test that kills children starts a hundred.
