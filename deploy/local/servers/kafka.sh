@@ -75,7 +75,7 @@ kafka_format() {
 		rm -rf "$DIR/node$node/data" # what an interrupted first start left
 		(
 			cd "$DIR/node$node" || exit
-			exec "${KAFKA_JAVA[@]}" -Xmx64m kafka.tools.StorageTool format -t "$(kafka_cluster_id)" -c server.properties ${users[@]+"${users[@]}"}
+			exec "${KAFKA_JAVA[@]}" -Xmx64m kafka.tools.StorageTool format --cluster-id="$(kafka_cluster_id)" -c server.properties ${users[@]+"${users[@]}"}
 		) </dev/null >"$DIR/node$node/format.log" 2>&1 &
 		jobs+=($!)
 	done
