@@ -151,7 +151,8 @@ int bus_engine_of(struct db *db, enum bus_engine *out, bool *out_moves, struct e
 /* Ask the relays to stand by for up to `ms`; 0: no longer. */
 int bus_engine_hold(struct db *db, int64_t ms, struct err *err) MUST_CHECK;
 
-/* From now on it is `engine`; for who holds the relays and knows that every group has read all of the old one. */
+/* From now on it is `engine`; for who holds the relays, in one transaction with the guard of the relay's lease, and knows
+ * that every group has read all of the old one. */
 int bus_engine_set(struct db *db, enum bus_engine engine, struct err *err) MUST_CHECK;
 
 /* How far the registered groups are, on the engine of `options`: the brokers' word on kafka. */

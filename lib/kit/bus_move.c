@@ -8,6 +8,7 @@
 
 #include "base/banned.h"
 
+/* Renewed at every look: if the mover dies, the relays go on after so long. */
 #define LEASE_MS 10000
 #define LOOK_MS 200
 #define TELL_MS 1000
@@ -23,6 +24,7 @@ struct move {
 
 static int take_lease(struct move *move, struct err *err);
 static int wait_for_groups(struct move *move, struct err *err);
+static int note_engine(struct move *move, enum bus_engine to, struct err *err);
 static int look(struct move *move, struct str *out_group, int64_t *out_unread, struct err *err);
 static bool pause_once(struct move *move, struct str group, int64_t unread);
 
@@ -48,8 +50,7 @@ int bus_move(const struct bus_options *options, struct db *db, enum bus_engine t
 		return err_set(err, ERR_TEMP, "could not move the bus: another move is under way");
 	arena_init(&move.arena);
 	move.lease = (struct lease){ .kind = "relay", .name = STR("outbox"), .owner = uuid_text(uuid_v7(), id) };
-	int failed = bus_engine_hold(db, wait_ms + LEASE_MS, err) < 0 || take_lease(&move, err) < 0 ||
-	             wait_for_groups(&move, err) < 0 || bus_engine_set(db, to, err) < 0;
+	int failed = take_lease(&move, err) < 0 || wait_for_groups(&move, err) < 0 || note_engine(&move, to, err) < 0;
 	/* Where these fail, hold and lease run out by themselves. */
 	struct err ignored = { 0 };
 	if (failed)
@@ -61,14 +62,16 @@ int bus_move(const struct bus_options *options, struct db *db, enum bus_engine t
 
 static int take_lease(struct move *move, struct err *err)
 {
-	int got;
-
-	while ((got = lease_take(move->db, &move->arena, &move->lease, LEASE_MS, err)) == 0) {
+	for (;;) {
+		arena_reset(&move->arena);
+		if (bus_engine_hold(move->db, LEASE_MS, err) < 0)
+			return -1;
+		int got = lease_take(move->db, &move->arena, &move->lease, LEASE_MS, err);
+		if (got)
+			return got < 0 ? -1 : 0;
 		if (!pause_once(move, STR_NULL, 0))
 			return err_set(err, ERR_TEMP, "could not move the bus: a relay keeps its lease; is a service stopped in its tracks?");
-		arena_reset(&move->arena);
 	}
-	return got < 0 ? -1 : 0;
 }
 
 static int wait_for_groups(struct move *move, struct err *err)
@@ -79,7 +82,7 @@ static int wait_for_groups(struct move *move, struct err *err)
 
 		arena_reset(&move->arena);
 		int held = lease_renew(move->db, &move->arena, &move->lease, LEASE_MS, err);
-		if (held < 0 || look(move, &group, &unread, err) < 0)
+		if (held < 0 || bus_engine_hold(move->db, LEASE_MS, err) < 0 || look(move, &group, &unread, err) < 0)
 			return -1;
 		if (!held)
 			return err_set(err, ERR_TEMP, "could not move the bus: the relay's lease was lost; try again");
@@ -90,6 +93,18 @@ static int wait_for_groups(struct move *move, struct err *err)
 			               "could not move the bus: group %.*s has %lld records to read; its service must run on %s meanwhile",
 			               STR_ARG(group), (long long)unread, bus_engine_name(move->from.engine));
 	}
+}
+
+/* Whoever was stopped between look and note may have lost the lease to a relay that went on with the old engine. */
+static int note_engine(struct move *move, enum bus_engine to, struct err *err)
+{
+	if (db_begin(move->db, err) == 0 && lease_guard(move->db, &move->arena, &move->lease, err) == 0 &&
+	    bus_engine_set(move->db, to, err) == 0 && db_commit(move->db, err) == 0)
+		return 0;
+	if (str_eq(str_of(db_sqlstate(move->db)), STR("22012")))
+		err_set(err, ERR_TEMP, "could not move the bus: the relay's lease was lost; try again");
+	db_rollback(move->db);
+	return -1;
 }
 
 /* The group of ours that is farthest behind. */

@@ -121,7 +121,6 @@ class Installation:
         self.postgres, self.folder = postgres, Path(folder)
         self.settings = dict(settings or {})
         self.url = postgres.new_database()
-        self.engine = os.environ.get("BUS") or "postgres"
         self.prefix = f"t{uuid.uuid4().hex[:10]}."
         self.key_file = self.folder / "seal.key"
         self.services = []
@@ -145,6 +144,11 @@ class Installation:
             for service in self.services:
                 service.kill()
 
+    @property
+    def engine(self):
+        """What MAILCASE_BUS says; a test that moves the bus sets it."""
+        return self.settings.get("MAILCASE_BUS") or os.environ.get("BUS") or "postgres"
+
     def env(self, **more):
         env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}
         env.update(MAILCASE_DATABASE_URL=self.url, MAILCASE_BUS=self.engine, MAILCASE_SEAL_KEY_FILE=str(self.key_file),
@@ -159,9 +163,10 @@ class Installation:
 
     # ---- casectl
 
-    def casectl(self, *args, text=None, user=None, url=None, check=True):
+    def casectl(self, *args, text=None, user=None, url=None, engine=None, check=True):
         command = [program("casectl"), *map(str, args)]
-        env = self.env(**({"MAILCASE_USER": user} if user else {}), **({"MAILCASE_DATABASE_URL": url} if url else {}))
+        more = {"MAILCASE_USER": user, "MAILCASE_DATABASE_URL": url, "MAILCASE_BUS": engine}
+        env = self.env(**{name: value for name, value in more.items() if value})
         done = subprocess.run(command, env=env, input=text or "", capture_output=True, text=True, timeout=120, check=False)
         if check and done.returncode != 0:
             raise Refused(done)
@@ -242,9 +247,9 @@ class Installation:
     def unsent(self):
         return self.value("SELECT count(*) FROM outbox")
 
-    def events(self, topic="case.events", **attributes):
+    def events(self, topic="case.events", engine=None, **attributes):
         """What is on the topic, as casectl reads it; `attributes` say which of it."""
-        found = self.parse_json(self.casectl("events", "--topic", topic).stdout)
+        found = self.parse_json(self.casectl("events", "--topic", topic, engine=engine).stdout)
         return [event for event in found if attributes.items() <= event.items()]
 
     def wait_events(self, topic="case.events", seconds=60, count=1, **attributes):
