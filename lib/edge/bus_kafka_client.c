@@ -164,6 +164,9 @@ static const struct {
 
 void kafka_met(struct kafka_client *client, rd_kafka_resp_err_t why, const char *words)
 {
+	/* Some failures of the handshake are told as lost connections. */
+	if (why == RD_KAFKA_RESP_ERR__TRANSPORT && strstr(words, "SSL"))
+		why = RD_KAFKA_RESP_ERR__SSL;
 	for (size_t i = 0; i < ARRAY_LEN(remedies); i++)
 		if (remedies[i].why == why && remedies[i].is_telling) {
 			client->met = why;

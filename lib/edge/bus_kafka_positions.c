@@ -171,13 +171,11 @@ static int find_offsets(struct kafka_consumer *consumer, rd_kafka_topic_partitio
 	for (int i = 0; i < list->cnt; i++)
 		if (find_oldest(consumer, &list->elems[i], err) < 0)
 			return -1;
-	if (consumer->astray)
-		rd_kafka_topic_partition_list_destroy(consumer->astray);
-	consumer->astray = NULL;
 	return 0;
 }
 
-/* Where there is no offset, or one that the brokers do not have. */
+/* Where there is no offset, or one that the brokers do not have: what once was astray is asked for at every take, because
+ * the brokers go on telling the old offset until something is confirmed. */
 static int find_oldest(struct kafka_consumer *consumer, rd_kafka_topic_partition_t *place, struct err *err)
 {
 	bool is_astray =

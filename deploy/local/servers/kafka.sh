@@ -83,8 +83,8 @@ kafka_format() {
 	[ "$status" = 0 ] || die "Kafka's folder could not be made: $(cat "$DIR"/node*/format.log | grep -v '^ *at ' | tail -n 1)"
 }
 
-# 22 characters of base64, as Kafka wants it.
-kafka_cluster_id() { sed 's/../\\x&/g' "$DIR/id" | xargs -0 printf '%b' | base64 | tr '+/' '-_' | cut -c 1-22; }
+# 22 characters of base64, as Kafka wants it; one that begins with a dash would be taken for an option.
+kafka_cluster_id() { sed 's/../\\x&/g' "$DIR/id" | xargs -0 printf '%b' | base64 | tr '+/' 'ab' | cut -c 1-22; }
 
 # In its own folder, where it also finds its data, and in a session of its own: Ctrl-C is not meant for it.
 kafka_run() {
