@@ -38,7 +38,7 @@ demo_submit() {
 	sender=$(header from "$1")
 	DATE=$(LC_ALL=C date -R)
 	render "$1" >"$DIR/log/sample.eml"
-	curl -sS --crlf --max-time 20 --url "smtp://127.0.0.1:$SMTP_PORT" --mail-from "$sender" --mail-rcpt support@demo.example \
+	curl -sS --crlf --max-time 20 --url "smtp://$MAIL_HOST:$SMTP_PORT" --mail-from "$sender" --mail-rcpt support@demo.example \
 		--upload-file "$DIR/log/sample.eml" || die "the sample mail $(basename "$1") could not be sent"
 	rm -f "$DIR/log/sample.eml"
 }
@@ -90,7 +90,7 @@ demo_all_in_cases() {
 imap() {
 	local user=$1 password=$2 path=$3
 	shift 3
-	curl -s --max-time 10 -K <(printf 'user = "%s:%s"\n' "$user" "$password") "$@" "imap://127.0.0.1:$IMAP_PORT/$path"
+	curl -s --max-time 10 -K <(printf 'user = "%s:%s"\n' "$user" "$password") "$@" "imap://$MAIL_HOST:$IMAP_PORT/$path"
 }
 
 mail_count() { imap "$1" "$2" '' -X 'STATUS INBOX (MESSAGES)' | tr -d '\r' | sed -n 's/.*MESSAGES \([0-9]*\).*/\1/p'; }
@@ -102,12 +102,7 @@ has_mail() {
 }
 
 demo_show() {
-	echo
-	echo "mailcase is ready"
-	echo
-	casectl case list
-	demo_mailbox "$CUSTOMER_USER" "$CUSTOMER_PASSWORD"
-	demo_mailbox "$AGENT_USER" "$AGENT_PASSWORD"
+	demo_show_mail
 	cat <<-END
 
 		try:
@@ -130,6 +125,15 @@ demo_bus() {
 	kafka) echo "the bus is a Kafka broker at 127.0.0.1:$KAFKA_PORT; \`casectl events\` reads along" ;;
 	*) echo "the bus is in PostgreSQL; BUS=kafka makes it a Kafka broker" ;;
 	esac
+}
+
+demo_show_mail() {
+	echo
+	echo "mailcase is ready"
+	echo
+	casectl case list
+	demo_mailbox "$CUSTOMER_USER" "$CUSTOMER_PASSWORD"
+	demo_mailbox "$AGENT_USER" "$AGENT_PASSWORD"
 }
 
 stop_command() {

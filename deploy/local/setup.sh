@@ -13,14 +13,21 @@ set_up() {
 	[ -s "$DIR/secrets/seal.key" ] || casectl seal-key make "$DIR/secrets/seal.key"
 	casectl migrate
 	bus_set_up
+	set_up_desk "$DIR/secrets/support"
+}
+
+# set_up_desk PASSWORD-FILE [OPTION...]: the desk itself; the options are more ones of both kinds of mailboxes.
+set_up_desk() {
+	local password_file=$1
+	shift
 	ensure tenant demo
 	ensure user agent --name 'Demo Agent' --address agent@demo.example
 	ensure team support --distribution round_robin --member agent
 	ensure queue support --team support
-	ensure outbound-mailbox support --host 127.0.0.1 --port "$SMTP_PORT" --tls clear --sender-address support@demo.example \
-		--sender-name 'Demo Support' --default
-	ensure mailbox support@demo.example --host 127.0.0.1 --port "$IMAP_PORT" --tls clear --user support@demo.example \
-		--password-file "$DIR/secrets/support" --queue support
+	ensure outbound-mailbox support --host "$MAIL_HOST" --port "$SMTP_PORT" --tls clear --sender-address support@demo.example \
+		--sender-name 'Demo Support' --default "$@"
+	ensure mailbox support@demo.example --host "$MAIL_HOST" --port "$IMAP_PORT" --tls clear --user support@demo.example \
+		--password-file "$password_file" --queue support "$@"
 }
 
 # ensure NOUN NAME OPTION...: make it, or change it to be so.

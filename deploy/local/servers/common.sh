@@ -10,6 +10,12 @@ ports_from() {
 	KAFKA_PORT=$(($1 + 12)) # and, of its four, the last one
 }
 
+# Where the mail servers listen, whom Postfix trusts, and where they are to be found. In a container of their own
+# (deploy/compose/demo.sh) that is another place than this machine's loopback.
+LISTEN=${LISTEN:-127.0.0.1}
+MAIL_CLIENTS=${MAIL_CLIENTS:-127.0.0.0/8}
+MAIL_HOST=${MAIL_HOST:-127.0.0.1}
+
 say() { echo "$PROGRAM: $*"; }
 
 die() {
