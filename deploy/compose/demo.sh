@@ -3,6 +3,7 @@
 # demo.sh - the two programs of docker-compose's profile `demo`; the scripts of `make run` do the work
 #
 #	demo mail    Dovecot and Postfix, until SIGTERM: IMAP on port 25000, SMTP on 25002. Mail for every domain stays here.
+#	demo healthy whether these listen
 #	demo desk    once: a desk whose mailbox is there, and sample mails to it; tells what came of them
 #
 # DEMO_PASSWORD_FILE holds the password of the three mailboxes: support@demo.example, customer@client.example and
@@ -27,21 +28,38 @@ CUSTOMER_PASSWORD=$SUPPORT_PASSWORD AGENT_PASSWORD=$SUPPORT_PASSWORD
 main() {
 	case "${1:-}" in
 	mail) mail ;;
+	healthy) listens "$IMAP_PORT" && listens "$SMTP_PORT" ;;
 	desk) desk ;;
-	*) die "usage: demo mail|desk" ;;
+	*) die "usage: demo mail|healthy|desk" ;;
 	esac
 }
 
 mail() {
 	DIR=${DEMO_DIR:-/var/lib/mailcase}
-	trap 'exit 0' TERM INT
-	trap '"$HERE/servers.sh" stop "$DIR"' EXIT
+	trap 'end_all; exit 0' TERM INT
+	# In a container that has just begun nothing runs: a number in these is another process's by now.
+	rm -f "$DIR/dovecot/base/master.pid" "$DIR/postfix/queue/pid/master.pid"
 	"$HERE/servers.sh" start "$DIR" dovecot postfix
 	write_users
 	say "mail for every domain is taken by SMTP on port $SMTP_PORT, and read by IMAP on port $IMAP_PORT"
 	tail -q -n 0 -F "$DIR/dovecot/dovecot.log" "$DIR/postfix/postfix.log" &
 	wait
 }
+
+# All of this container's processes but this one, its first.
+end_all() {
+	local tries=100 running
+	kill -TERM -1 2>/dev/null || true
+	while [ "$tries" -gt 0 ]; do
+		running=(/proc/[0-9]*)
+		[ "${#running[@]}" -gt 1 ] || return 0
+		sleep 0.1
+		tries=$((tries - 1))
+	done
+}
+
+# The kernel's list, so that no server logs a client that says nothing.
+listens() { grep -q ": 00000000:$(printf %04X "$1") 00000000:0000 0A" /proc/net/tcp; }
 
 desk() {
 	DIR=$(mktemp -d)
