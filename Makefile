@@ -31,7 +31,7 @@ TEST_SRCS := $(sort $(wildcard tests/unit/*/*_test.c))
 FUZZ_SRCS := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_SECONDS ?= 60
 C_FILES := $(HEADERS) $(sort $(wildcard lib/*/*.c services/*/*.c tools/*/*.c tests/unit/*/*.c tests/fuzz/*.c))
-SHELL_SCRIPTS := $(sort $(wildcard scripts/*.sh tests/*.sh tests/*/*.sh deploy/*/*.sh examples/*/*.sh))
+SHELL_SCRIPTS := $(sort $(wildcard scripts/*.sh tests/*.sh tests/*/*.sh tests/*/*/*/*.sh deploy/*/*.sh examples/*/*.sh))
 
 PURE_LAYERS := base mail protocol domain
 PURE_PACKAGES := jansson libcrypto $(if $(wildcard lib/mail/*.c),gmime-3.0 uchardet gumbo)

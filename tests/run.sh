@@ -3,11 +3,11 @@
 # run.sh - every test there is, on a machine that needs nothing but Debian's packages
 #
 # The parts: packages, build, unit tests with layering and headers, the Kubernetes manifests, the programs against real
-# servers with each engine of the bus, and the same unit tests and one smoke path of the programs under the sanitizers. A
-# part that breaks is counted and the next one runs. The last line is the sum: `N passed, N failed, N skipped`; the status
-# is 1 when anything failed or nothing ran.
+# servers with each engine of the bus, the whole system in containers, and the same unit tests and one smoke path of the
+# programs under the sanitizers. A part that breaks is counted and the next one runs. The last line is the sum: `N passed,
+# N failed, N skipped`; the status is 1 when anything failed or nothing ran.
 #
-#	PARTS="check service"    only these of: check manifests service service-kafka sanitizer
+#	PARTS="check service"    only these of: check manifests service service-kafka containers sanitizer
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 exec </dev/null
@@ -18,7 +18,7 @@ case "${BUS:-}" in
 kafka) ENGINES=service-kafka ;;
 *) ENGINES=service ;;
 esac
-PARTS=${PARTS:-check manifests $ENGINES sanitizer}
+PARTS=${PARTS:-check manifests $ENGINES containers sanitizer}
 SERVICE_SECONDS=${SERVICE_SECONDS:-1500}
 RESULTS=build/test
 # Debian's own interpreter has Debian's modules; another python3 may come first on the path.
@@ -40,6 +40,7 @@ main() {
 	wanted manifests && service_part manifests build tests/k8s
 	wanted service && service_part service build tests/service
 	wanted service-kafka && BUS=kafka service_part service-kafka build tests/service
+	wanted containers && containers_part
 	if wanted sanitizer; then
 		SANITIZE=address,undefined part sanitizer-build "$MAKE" -s -j"$JOBS" all test-programs
 		# A sanitized parser child takes long to start, and a test that kills children starts a hundred.
@@ -89,6 +90,12 @@ service_part() {
 	sum=$("$PYTHON" tests/junit_sum.py "$RESULTS/$name.xml") || return
 	[ "${sum#* passed, 0 failed}" != "$sum" ] || failed=$before
 	add "$sum"
+}
+
+# Where Docker cannot be had, or cannot run, the tests say so and are skipped.
+containers_part() {
+	deploy/local/deps.sh containers kafka || echo "not all that the containers need could be installed"
+	service_part containers build tests/containers
 }
 
 add() {
