@@ -43,9 +43,10 @@ class Stack:
             raise AssertionError(f"{failed}\n{self.troubles(60)}") from None
 
     def containers(self, service):
-        """Names of the service's running containers, in order."""
-        found = self.engine.docker("ps", "--filter", f"label=com.docker.compose.project={self.name}", "--filter",
-                                   f"label=com.docker.compose.service={service}", "--format", "{{.Names}}").stdout.split()
+        """Names of the service's containers, in order."""
+        found = self.engine.docker("ps", "-a", "--filter", f"label=com.docker.compose.project={self.name}", "--filter",
+                                   f"label=com.docker.compose.service={service}", "--filter",
+                                   "label=com.docker.compose.oneoff=False", "--format", "{{.Names}}").stdout.split()
         return sorted(found)
 
     def container(self, service):
@@ -59,7 +60,7 @@ class Stack:
             def healthy(name=service):
                 states = self.health(name)
                 return states and set(states) == {"healthy"} and len(states) == (count or len(states))
-            wait_until(healthy, seconds, lambda name=service: f"{name} is healthy: {self.health(name)}\n{self.troubles(20)}", 0.2)
+            wait_until(healthy, seconds, lambda name=service: f"{name} is healthy: {self.health(name)}\n{self.troubles(20)}", 0.5)
 
     def logs(self, service, *options):
         return self.compose("logs", "--no-color", *options, service, check=False).stdout

@@ -4,6 +4,7 @@
 import email
 import imaplib
 import json
+import re
 import smtplib
 import threading
 import time
@@ -51,18 +52,15 @@ class Demo(Stack):
 
     def delivered(self):
         """(mailbox, Message-ID) of every mail in any mailbox but ours."""
-        script = """find /var/lib/mailcase/mail -type f -path '*/Maildir/[nc]*/*' ! -path '*/demo.example/support/*' |
-            while read -r file; do mailbox=${file%/Maildir/*}
-            echo "${mailbox##*/mail/} $(sed -n '/^\\r*$/q; s/^[Mm]essage-[Ii][Dd]: *//p' "$file")"; done"""
+        script = """cd /var/lib/mailcase/mail && find . -type f -path '*/Maildir/[nc]*/*' ! -path './demo.example/support/*' -print0 |
+            xargs -0 -r grep -i -m 1 -H '^Message-ID:'"""
         found = self.engine.docker("exec", self.container("demo-mail"), "bash", "-c", script).stdout
-        return [tuple(line.split()) for line in found.splitlines()]
+        return re.findall(r"^\./(.*)/Maildir/.*:Message-ID: *(\S+)", found, re.MULTILINE | re.IGNORECASE)
 
     def wait_desk(self):
         """The demo's desk has sent the samples and has seen what came of them."""
-        name = f"{self.name}_demo-desk_1"
-
         def ended():
-            state = self.engine.inspect(name)["State"]
+            state = self.engine.inspect(self.containers("demo-desk")[0])["State"]
             return state["Status"] == "exited" and state
         state = wait_until(ended, 120, lambda: f"the desk is done: {self.logs('demo-desk')}", 0.2)
         assert state["ExitCode"] == 0, self.logs("demo-desk")
@@ -214,11 +212,10 @@ def check_exactly_once(demo, mails, before):
 
 def test_the_bus_in_postgresql_with_compose_v2(images, compose_v2):
     """The smallest system, by the other docker-compose: PostgreSQL and the services."""
-    with Demo(images, "mailcase-small", compose_v2, MAILCASE_BUS="postgres", KAFKA_SCALE="0") as stack:
+    with Demo(images, "mailcase-small", compose_v2, MAILCASE_BUS="postgres", KAFKA_SCALE="0", DEMO_IMAP_PORT="26000",
+              DEMO_SMTP_PORT="26002") as stack:
         stack.up()
-        names = [f"{stack.name}-{name}-1" for name in ("demo-desk",)]
-        wait_until(lambda: images.inspect(names[0])["State"]["Status"] == "exited", 120, lambda: stack.logs("demo-desk"), 0.2)
-        assert images.inspect(names[0])["State"]["ExitCode"] == 0, stack.logs("demo-desk")
+        assert "mailcase is ready" in stack.wait_desk()
         assert stack.containers("kafka") == [] and '"bus":"postgres"' in stack.logs("router")
         assert len(stack.casectl_json("case", "list")) == 5
         stack.up("--no-recreate", "--scale", "fetcher=2")
