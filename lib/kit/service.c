@@ -40,7 +40,7 @@ static const struct conf_setting common_settings[] = {
 	{ "MAILCASE_RELAY", CONF_BOOL, offsetof(struct service_conf, relay), .def = "on",
 	  .help = "take part in moving the outbox to the bus" },
 	{ "MAILCASE_RELAY_LEASE_MS", CONF_INT, offsetof(struct service_conf, relay_lease_ms), .def = "5000", .min = 200,
-	  .max = 60000, .help = "how long a relay that is gone holds up the outbox; renewed at a fifth" },
+	  .max = 60000, .help = "how long a relay that is gone holds up the outbox; renewed at a fifth; not below 2000 on kafka" },
 	{ 0 },
 };
 static const struct conf_setting no_settings[] = { { 0 } };

@@ -184,7 +184,10 @@ static enum settled settle(struct turn *turn, struct bus_record *records, size_t
 static enum settled settle_singly(struct turn *turn, struct bus_record *records, size_t count, struct err *err)
 {
 	for (size_t i = 0; i < count; i++) {
+		struct err ignored = { 0 };
 		service_alive(turn->service);
+		/* Two hundred turns take longer than a membership lasts. */
+		(void)!bus_keep_alive(turn->priv->consumer, &ignored);
 		if (!bus_owns(turn->priv->consumer, &records[i]))
 			continue;
 		enum settled one = settle(turn, &records[i], 1, false, err);

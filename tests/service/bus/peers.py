@@ -15,6 +15,8 @@ TOPIC = "mailcase.case.events.v1"
 FAST = {"MAILCASE_RELAY_LEASE_MS": "800", "MAILCASE_MEMBER_EXPIRY_MS": "900", "MAILCASE_POSITION_EXPIRY_MS": "1200",
         "MAILCASE_KAFKA_SESSION_MS": "1200"}
 LEASES_SECONDS = 1.3
+# A relay on Kafka may wait for acknowledgements longer than that lease lasts, above all for the first ones.
+FAST_KAFKA = {"MAILCASE_RELAY_LEASE_MS": "2500"}
 
 TABLES = """
 CREATE TABLE peer_key (n bigint PRIMARY KEY, key text NOT NULL, version bigint NOT NULL DEFAULT 0) WITH (fillfactor = 50);
@@ -45,7 +47,8 @@ class Bus(Installation):
     """`groups` read the topic from zero; all our own are there too, and read nothing."""
 
     def __init__(self, postgres, folder, partitions=4, groups=("alpha",), settings=None):
-        super().__init__(postgres, folder, settings=dict(FAST, **(settings or {})))
+        super().__init__(postgres, folder, settings=dict(FAST))
+        self.settings.update({**(FAST_KAFKA if self.engine == "kafka" else {}), **(settings or {})})
         self.partitions, self.groups, self.peers = partitions, groups, 0
 
     def __enter__(self):
