@@ -190,17 +190,15 @@ def test_what_is_broken_is_named(desk, what):
     assert expected in told(findings), findings
 
 
+@pytest.mark.engines("postgres")  # where a test can write to the log
 def test_a_record_that_came_twice_is_no_difference(desk):
-    if desk.engine != "postgres":
-        pytest.skip("repeats on kafka are made by killing relays")
     findings, summary = desk.audit(url=desk.broken(AGAIN.format(ce_id="l.ce_id", value="l.value")))
     assert not told(findings), findings
     assert summary["totals"]["records_repeated"] == 1
 
 
+@pytest.mark.engines("postgres")  # the brokers trim by themselves
 def test_a_beginning_that_was_trimmed_is_said_and_is_no_loss(desk):
-    if desk.engine != "postgres":
-        pytest.skip("retention is the brokers' on kafka")
     findings, _ = desk.audit(url=desk.broken(
         "DELETE FROM bus_log WHERE log_offset < 3; UPDATE bus_partition SET first_offset = least(3, next_offset)"))
     assert not told(findings), findings

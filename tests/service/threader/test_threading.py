@@ -254,6 +254,19 @@ def test_a_record_that_comes_again_changes_nothing(desk):
     assert desk.rows("SELECT state FROM intake") == [{"state": "case"}]
 
 
+def test_a_topic_from_zero_again_changes_nothing(desk):
+    desk.thread([letter(ANNA, f"Mail {n}", f"m{n}@client.example") for n in range(12)])
+    desk.thread([letter(ANNA, f"Re: Mail {n}", f"r{n}@client.example", headers=[f"In-Reply-To: <m{n}@client.example>"])
+                 for n in range(6)])
+    desk.stop(desk.service("threader"))
+    before, ledger = desk.snapshot(), desk.rows("SELECT * FROM intake ORDER BY id")
+    desk.read_again("threader")
+    assert desk.lag("threader") == len(desk.events("mail.received")) == 18
+    desk.start("threader")
+    desk.wait_caught_up("threader")
+    assert desk.snapshot() == before and desk.rows("SELECT * FROM intake ORDER BY id") == ledger
+
+
 def test_rival_threaders_give_one_conversation_one_case(postgres, tmp_path):
     """Every mail has a hint of its own and names one mail that nobody has seen: the turns collide."""
     with Desk(postgres, tmp_path) as desk:
