@@ -2,6 +2,7 @@
 """The image: what it says of itself, what it may do, and that nothing is missing in it."""
 
 import re
+import shutil
 
 import pytest
 
@@ -95,3 +96,21 @@ def test_no_secret_and_no_object_file_is_in_any_image(images):
         found = images.docker("run", "--rm", "--entrypoint", "find", name, "/usr/local", "(", "-name", "*.o", "-o", "-path",
                               "*/secrets/*", ")").stdout
         assert found == ""
+
+
+def test_who_may_only_call_docker_has_the_secrets_given_by_a_container(images, tmp_path):
+    script = images.folder / "not-root" / "secrets.sh"
+    script.parent.mkdir()
+    shutil.chown(script.parent, "nobody")
+    script.write_text((ROOT / "deploy" / "compose" / "secrets.sh").read_text(encoding="utf-8"), encoding="utf-8")
+    images.folder.chmod(0o711)
+    group = (images.folder / "docker.sock").stat().st_gid
+
+    def make():
+        return images.run("setpriv", "--reuid=nobody", f"--regid={group}", "--clear-groups", "bash", script, script.parent / "made",
+                          DOCKER_CONFIG=str(tmp_path))
+    assert "seal-key" in make().stdout
+    files = list((script.parent / "made").iterdir())
+    assert len(files) == 4 and {(file.stat().st_gid, file.stat().st_mode & 0o777) for file in files} == {(65532, 0o640)}
+    assert {file.owner() for file in files} == {"nobody"}
+    assert "already" in make().stdout

@@ -218,5 +218,6 @@ def test_the_bus_in_postgresql_with_compose_v2(images, compose_v2):
         assert "mailcase is ready" in stack.wait_desk()
         assert stack.containers("kafka") == [] and '"bus":"postgres"' in stack.logs("router")
         assert len(stack.casectl_json("case", "list")) == 5
+        assert "engine postgres" in stack.compose("run", "--rm", "-T", "casectl", "health").stdout
         stack.up("--no-recreate", "--scale", "fetcher=2")
         stack.wait_healthy("fetcher", count=2)
