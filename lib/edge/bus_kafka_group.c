@@ -68,13 +68,25 @@ void kafka_leave(struct kafka_consumer *consumer)
 {
 	rd_kafka_t *rk = consumer->client.rk;
 	int64_t until_ms = clock_mono_ms() + (kafka_is_silence(consumer->hindrance) ? LEAVE_SILENT_MS : LEAVE_MS);
+	rd_kafka_message_t *message;
+
+	/* Nothing more is fetched, and what was is gone: the queue that closing is told by takes no records. */
+	hand_over(consumer);
+	rd_kafka_assign(rk, NULL);
+	while ((message = rd_kafka_consumer_poll(rk, 0)))
+		rd_kafka_message_destroy(message);
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
 	rd_kafka_error_t *error = rd_kafka_consumer_close_queue(rk, queue);
 
 	rd_kafka_queue_io_event_enable(consumer->queue, -1, NULL, 0);
-	while (!error && !rd_kafka_consumer_closed(rk) && clock_mono_ms() < until_ms)
-		rd_kafka_queue_poll_callback(queue, LEAVE_LOOK_MS);
-	hand_over(consumer);
+	/* As events, of which only the revocation is of interest: a record that was on its way is none for a callback. */
+	while (!error && !rd_kafka_consumer_closed(rk) && clock_mono_ms() < until_ms) {
+		rd_kafka_event_t *event = rd_kafka_queue_poll(queue, LEAVE_LOOK_MS);
+		if (event && rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE)
+			rebalanced(rk, rd_kafka_event_error(event), rd_kafka_event_topic_partition_list(event), &consumer->client);
+		if (event)
+			rd_kafka_event_destroy(event);
+	}
 	if (!error && !rd_kafka_consumer_closed(rk)) {
 		log_warn("bus.not_left", LOG_TEXT("group", consumer->group), LOG_TEXT("error", "the brokers do not answer"), LOG_END);
 		return;

@@ -201,7 +201,7 @@ def test_the_log_is_trimmed_behind_every_group(postgres, tmp_path):
         bus.start_peer("consume", MAILCASE_PEER_GROUP="alpha")
         bus.wait_seen(bus.put("test.storm", "test.storm", "test.storm"))
         bus.wait_caught_up("alpha")
-        age = "UPDATE bus_log SET created_at = created_at - interval '200 hours' RETURNING 1"
+        age = "UPDATE bus_log SET created_at = created_at - interval '800 hours' RETURNING 1"
         bus.rows(age)
         bus.run("trim")
         assert bus.value("SELECT count(*) FROM bus_log") == 3  # beta has read nothing
