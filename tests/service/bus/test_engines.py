@@ -141,7 +141,8 @@ def test_a_mover_that_is_gone_holds_nobody_up_for_long(bus, blow):
         if blow == "stop":
             mover.send_signal(signal.SIGCONT)
             _, err = mover.communicate(timeout=30)
-            assert mover.returncode == 1 and "the relay's lease was lost; try again" in err
+            # Its question to the brokers may have run out of time before it looks at its lease.
+            assert mover.returncode == 1 and ("the relay's lease was lost; try again" in err or "did not answer in time" in err)
             assert engine_now(bus) == bus.first
     finally:
         mover.kill()
