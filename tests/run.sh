@@ -19,7 +19,7 @@ kafka) ENGINES=service-kafka ;;
 *) ENGINES=service ;;
 esac
 PARTS=${PARTS:-check manifests $ENGINES containers sanitizer}
-SERVICE_SECONDS=${SERVICE_SECONDS:-1500}
+SERVICE_SECONDS=${SERVICE_SECONDS:-2100}
 RESULTS=build/test
 # Debian's own interpreter has Debian's modules; another python3 may come first on the path.
 PYTHON=/usr/bin/python3
