@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus.h"
 
+#include <stdio.h>
+
 #include "edge/bus_engine.h"
 
 #include "base/banned.h"
@@ -115,6 +117,22 @@ int bus_lag(const struct bus_options *options, struct db *db, struct arena *aren
             size_t *out_count, struct err *err)
 {
 	return bus_ops_of(options->engine)->lag(options, db, arena, out, out_count, err);
+}
+
+void bus_member_name(const struct bus_options *options, char out[BUS_MEMBER_MAX])
+{
+	char id[UUID_TEXT_LEN + 1];
+
+	snprintf(out, BUS_MEMBER_MAX, "%.48s:%s", options->name, uuid_text(uuid_v7(), id));
+}
+
+int bus_topics_len(const char *const *topics)
+{
+	int len = 0;
+
+	while (topics[len])
+		len++;
+	return len;
 }
 
 void bus_range(int32_t partitions, size_t members, size_t index, int32_t *out_first, int32_t *out_count)

@@ -79,15 +79,13 @@ static struct bus_consumer *open_consumer(const struct bus_options *options, con
                                        struct err *err)
 {
 	struct pg_consumer *consumer = xcalloc(1, sizeof *consumer);
-	char id[UUID_TEXT_LEN + 1];
 
 	consumer->base.ops = &bus_postgres_ops;
 	consumer->options = *options;
 	consumer->group = group;
 	consumer->topics = topics;
-	while (topics[consumer->topics_len])
-		consumer->topics_len++;
-	snprintf(consumer->member, sizeof consumer->member, "%.48s:%s", options->name, uuid_text(uuid_v7(), id));
+	consumer->topics_len = bus_topics_len(topics);
+	bus_member_name(options, consumer->member);
 	arena_init(&consumer->arena);
 	consumer->db = db_open(options->database_url, options->name, err);
 	if (!consumer->db) {

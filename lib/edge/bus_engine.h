@@ -70,6 +70,16 @@ struct bus_group {
 extern const struct bus_topic bus_topics[BUS_TOPICS];
 extern const struct bus_group bus_groups[BUS_GROUPS];
 
+/* Which member of its group a consumer is: unlike any other, and told by the process's name. */
+#define BUS_MEMBER_MAX 96
+void bus_member_name(const struct bus_options *options, char out[BUS_MEMBER_MAX]);
+int bus_topics_len(const char *const *topics); /* up to the NULL */
+
+/* Begin a transaction that fails as a whole unless (owner, epoch) holds the relay's lease; the guard travels with what is
+ * queued behind it. And its end after a failure: true where the lease was another's. */
+int bus_begin_as_relay(struct db *db, struct arena *arena, const char *owner, int64_t epoch, struct err *err) MUST_CHECK;
+bool bus_roll_back_as_relay(struct db *db);
+
 /* Which of `partitions` belong to the member at `index` of `members`: consecutive ones, the first members one more each
  * where they do not divide. Kafka's range assignor deals a topic in the same way. */
 void bus_range(int32_t partitions, size_t members, size_t index, int32_t *out_first, int32_t *out_count);

@@ -30,7 +30,7 @@ struct kafka_consumer {
 	const char *group;
 	const char *const *topics;
 	int topics_len;
-	char member[96];
+	char member[BUS_MEMBER_MAX];
 
 	struct kafka_client client;
 	rd_kafka_queue_t *queue;

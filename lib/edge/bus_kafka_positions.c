@@ -50,6 +50,8 @@ static int register_topic(struct kafka_consumer *consumer, const char *topic, st
 static int find_offsets(struct kafka_consumer *consumer, rd_kafka_topic_partition_list_t *list, struct err *err);
 static int find_oldest(struct kafka_consumer *consumer, rd_kafka_topic_partition_t *place, struct err *err);
 static void place_args(struct kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *list, struct db_args *args);
+static int note(struct kafka_consumer *consumer, struct part *part, const char *sql, const struct db_args *args,
+                const char *what, struct err *err);
 static void part_args(struct kafka_consumer *consumer, const struct part *part, struct db_args *args);
 static void keep_part(struct kafka_consumer *consumer, const struct part *part);
 
@@ -231,25 +233,27 @@ int kafka_release(struct kafka_consumer *consumer, struct err *err)
 int kafka_note_trying(struct kafka_consumer *consumer, struct part *part, int64_t offset, struct err *err)
 {
 	struct db_args args;
-	int64_t noted;
 
 	part_args(consumer, part, &args);
 	db_arg_int(&args, offset);
-	if (db_exec(consumer->db, trying_sql, &args, &noted, err) < 0)
-		return err_prefix(err, "could not note the record that is tried for group %s", consumer->group);
-	if (!noted)
-		part->is_lost = consumer->must_retake = true;
-	return 0;
+	return note(consumer, part, trying_sql, &args, "is tried", err);
 }
 
 int kafka_note_handled(struct kafka_consumer *consumer, struct part *part, struct err *err)
 {
 	struct db_args args;
-	int64_t noted;
 
 	part_args(consumer, part, &args);
-	if (db_exec(consumer->db, handled_sql, &args, &noted, err) < 0)
-		return err_prefix(err, "could not note the record that was handled for group %s", consumer->group);
+	return note(consumer, part, handled_sql, &args, "was handled", err);
+}
+
+static int note(struct kafka_consumer *consumer, struct part *part, const char *sql, const struct db_args *args,
+                const char *what, struct err *err)
+{
+	int64_t noted;
+
+	if (db_exec(consumer->db, sql, args, &noted, err) < 0)
+		return err_prefix(err, "could not note the record that %s for group %s", what, consumer->group);
 	if (!noted)
 		part->is_lost = consumer->must_retake = true;
 	return 0;

@@ -40,11 +40,6 @@ struct kafka_bus {
 	int64_t heard_mono_ms; /* the last acknowledgement, or the first row after none were waited for */
 };
 
-/* The lease's row as in the postgres engine. Rows that two relays send are repeats; but only who has the lease deletes them:
- * another may have moved the bus to the other engine meanwhile, where they are still to go. */
-static const char guard_sql[] =
-	"SELECT 1 / count(*) FROM (SELECT FROM lease"
-	" WHERE kind = 'relay' AND name = 'outbox' AND owner = $1 AND epoch = $2 FOR SHARE) AS held";
 /* A row may come with a seq below those in hand: its transaction took longer. Records of a topic that is not installed
  * wait, and hold up nothing. */
 static const char unsent_sql[] =
@@ -63,7 +58,6 @@ static void wait_for_some(struct kafka_bus *bus);
 static rd_kafka_resp_err_t failure_of(const struct kafka_bus *bus);
 static int delete_sent(struct kafka_bus *bus, struct db *db, const char *owner, int *out_moved, bool *out_lost_lease,
                        struct err *err);
-static void guard_args(struct kafka_bus *bus, const char *owner, struct db_args *args);
 static bool is_sent(const struct sending *sending);
 
 struct bus *kafka_bus_open(const struct bus_options *options, struct err *err)
@@ -164,21 +158,19 @@ static void forget(struct kafka_bus *bus)
 static int read_unsent(struct kafka_bus *bus, struct db *db, const char *owner, int limit, struct db_result **out,
                        bool *out_lost_lease, struct err *err)
 {
-	struct db_args guard, most;
+	struct db_args most;
 	int64_t *seqs = ARENA_ARRAY(&bus->arena, int64_t, bus->count + 1);
 	size_t room = IN_HAND_MAX - bus->count;
 
 	for (size_t i = 0; i < bus->count; i++)
 		seqs[i] = bus->in_hand[i]->seq;
-	guard_args(bus, owner, &guard);
 	db_args_init(&most, &bus->arena);
 	db_arg_int(&most, (size_t)limit < room ? limit : (int64_t)room);
 	db_arg_ints(&most, seqs, bus->count);
-	if (db_begin(db, err) == 0 && db_queue(db, guard_sql, &guard, NULL, err) == 0 &&
+	if (bus_begin_as_relay(db, &bus->arena, owner, bus->epoch, err) == 0 &&
 	    db_queue(db, unsent_sql, &most, out, err) == 0 && db_commit(db, err) == 0)
 		return 0;
-	*out_lost_lease = str_eq(str_of(db_sqlstate(db)), STR("22012"));
-	db_rollback(db);
+	*out_lost_lease = bus_roll_back_as_relay(db);
 	return err_prefix(err, "could not read the outbox");
 }
 
@@ -259,13 +251,15 @@ static rd_kafka_resp_err_t failure_of(const struct kafka_bus *bus)
 	return rd_kafka_fatal_error(bus->client.rk, NULL, 0);
 }
 
-/* What was acknowledged stays in hand until its row is gone, or it would be sent again. */
+/* What was acknowledged stays in hand until its row is gone, or it would be sent again. Rows that two relays send are
+ * repeats; but only who has the lease deletes them: another may have moved the bus to the other engine meanwhile, where
+ * they are still to go. */
 static int delete_sent(struct kafka_bus *bus, struct db *db, const char *owner, int *out_moved, bool *out_lost_lease,
                        struct err *err)
 {
 	int64_t *seqs = ARENA_ARRAY(&bus->arena, int64_t, bus->count + 1);
 	size_t kept = 0, sent = 0;
-	struct db_args guard, args;
+	struct db_args args;
 
 	for (size_t i = 0; i < bus->count; i++)
 		if (is_sent(bus->in_hand[i]))
@@ -274,11 +268,9 @@ static int delete_sent(struct kafka_bus *bus, struct db *db, const char *owner, 
 		return 0;
 	db_args_init(&args, &bus->arena);
 	db_arg_ints(&args, seqs, sent);
-	guard_args(bus, owner, &guard);
-	if (db_begin(db, err) < 0 || db_queue(db, guard_sql, &guard, NULL, err) < 0 ||
+	if (bus_begin_as_relay(db, &bus->arena, owner, bus->epoch, err) < 0 ||
 	    db_queue(db, delete_sql, &args, NULL, err) < 0 || db_commit(db, err) < 0) {
-		*out_lost_lease = str_eq(str_of(db_sqlstate(db)), STR("22012"));
-		db_rollback(db);
+		*out_lost_lease = bus_roll_back_as_relay(db);
 		return err_prefix(err, "could not delete what the brokers have");
 	}
 	for (size_t i = 0; i < bus->count; i++) {
@@ -291,13 +283,6 @@ static int delete_sent(struct kafka_bus *bus, struct db *db, const char *owner, 
 	bus->client.met = RD_KAFKA_RESP_ERR_NO_ERROR;
 	*out_moved = (int)sent;
 	return 0;
-}
-
-static void guard_args(struct kafka_bus *bus, const char *owner, struct db_args *args)
-{
-	db_args_init(args, &bus->arena);
-	db_arg_text(args, str_of(owner));
-	db_arg_int(args, bus->epoch);
 }
 
 static bool is_sent(const struct sending *sending)

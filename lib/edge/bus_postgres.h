@@ -26,7 +26,7 @@ struct pg_consumer {
 	const char *group;
 	const char *const *topics;
 	int topics_len;
-	char member[96];
+	char member[BUS_MEMBER_MAX];
 
 	struct arena arena; /* of one call */
 	struct holding *held;

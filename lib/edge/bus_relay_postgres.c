@@ -12,12 +12,6 @@ struct pg_bus {
 	struct arena arena; /* of one relay() */
 };
 
-/* The lease's row, FOR SHARE: no other relay can take it until our commit, and a lost lease aborts all that follows.
- * The same words as record/lease.c, which stands above this layer. */
-static const char guard_sql[] =
-	"SELECT 1 / count(*) FROM (SELECT FROM lease"
-	" WHERE kind = 'relay' AND name = 'outbox' AND owner = $1 AND epoch = $2 FOR SHARE) AS held";
-
 /* Rows of a topic (or partition) that nobody has installed stay where they are: the outbox's age tells of them. Counters
  * are locked in (topic, partition) order and stay locked until commit, so offsets have no gaps and become visible in
  * order. */
@@ -71,21 +65,17 @@ int pg_bus_relay(struct bus *base, struct db *relay_db, const char *owner, int64
 {
 	struct pg_bus *bus = (struct pg_bus *)base;
 	struct db_result *rows CLEANUP(db_result_done) = NULL;
-	struct db_args guard, move;
+	struct db_args move;
 
 	arena_reset(&bus->arena);
-	db_args_init(&guard, &bus->arena);
-	db_arg_text(&guard, str_of(owner));
-	db_arg_int(&guard, epoch);
 	db_args_init(&move, &bus->arena);
 	db_arg_int(&move, limit);
 
 	/* One flush: a process that is stopped in here holds its locks only until the server is done with what it got. */
 	*out_lost_lease = false;
-	if (db_begin(relay_db, err) < 0 || db_queue(relay_db, guard_sql, &guard, NULL, err) < 0 ||
+	if (bus_begin_as_relay(relay_db, &bus->arena, owner, epoch, err) < 0 ||
 	    db_queue(relay_db, move_sql, &move, &rows, err) < 0 || db_commit(relay_db, err) < 0) {
-		*out_lost_lease = str_eq(str_of(db_sqlstate(relay_db)), STR("22012"));
-		db_rollback(relay_db);
+		*out_lost_lease = bus_roll_back_as_relay(relay_db);
 		return err_prefix(err, "could not move the outbox");
 	}
 	*out_moved = (int)db_int(rows, 0, 0);
