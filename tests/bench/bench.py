@@ -23,6 +23,7 @@ from harness.letters import bare, letter  # noqa: E402
 from harness.mail_servers import MailServers, free_port_base  # noqa: E402
 from harness.postgres import PrivatePostgres  # noqa: E402
 from harness.programs import BUILD, ROOT  # noqa: E402
+from harness.server import Server  # noqa: E402
 from harness.wait import wait_until  # noqa: E402
 
 MAILS = int(os.environ.get("BENCH_MAILS", "5000"))
@@ -79,7 +80,7 @@ def both(values):
     return f"{values['p50']} / {values['p99']}"
 
 
-class Rig:
+class Rig(Server):
     """The servers and one desk after the other, all on this machine and with nothing durable turned off."""
 
     def __init__(self, folder, engine):
@@ -93,13 +94,6 @@ class Rig:
         self.servers = MailServers(folder / "mail", postfix=False)
         self.sink = None
         self.desks = []
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.__exit__()
-            raise
 
     def start(self):
         os.chmod(self.folder, 0o711)

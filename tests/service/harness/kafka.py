@@ -33,6 +33,7 @@ import pytest
 from harness.authority import Authority
 from harness.mail_servers import free_port_base
 from harness.programs import ROOT
+from harness.server import Server
 from harness.wait import wait_until
 
 try:
@@ -100,7 +101,7 @@ def scram_unavailable():
     return None if have >= SCRAM_SINCE else f"SCRAM needs librdkafka {'.'.join(map(str, SCRAM_SINCE))}, here is {'.'.join(map(str, have))}"
 
 
-class Broker:
+class Broker(Server):
     """`users` get certificates (mtls) or passwords (sasl); `properties` are further lines of server.properties."""
 
     def __init__(self, nodes=1, security="plaintext", users=(), acls=False, properties=None, alternatives=LOOPBACK,
@@ -198,13 +199,6 @@ class Broker:
                                   timeout=START_SECONDS, check=False)
         if done.returncode != 0:
             raise RuntimeError(log.read_text(errors="replace")[-2000:])
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.__exit__()
-            raise
 
     def __exit__(self, *_):
         self.kill()

@@ -21,6 +21,7 @@ from pathlib import Path
 from harness.authority import openssl, sign
 from harness.mailbox import Mailbox
 from harness.programs import ROOT
+from harness.server import Server
 from harness.wait import wait_until
 
 SCRIPT = ROOT / "deploy" / "local" / "servers.sh"
@@ -42,7 +43,7 @@ def free_port_base(count=16):
                 continue
 
 
-class MailServers:
+class MailServers(Server):
     def __init__(self, folder=None, postfix=True):
         self.own_folder = folder is None
         self.folder = Path(folder or tempfile.mkdtemp(prefix="mailcase-mail-"))
@@ -69,13 +70,6 @@ class MailServers:
 
     def stop(self, *names):
         self._script("stop", *names)
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.__exit__()
-            raise
 
     def __exit__(self, *_):
         self.stop()

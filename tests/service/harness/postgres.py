@@ -20,6 +20,8 @@ from pathlib import Path
 
 import psycopg
 
+from harness.server import Server
+
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = {
     "max_connections": 200,
@@ -51,7 +53,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-class PrivatePostgres:
+class PrivatePostgres(Server):
     def __init__(self, folder=None, durable=False, settings=None):
         self.binaries = find_binaries()
         if not self.binaries:
@@ -128,13 +130,6 @@ class PrivatePostgres:
                 for path in sorted((ROOT / "db" / "migrations").glob("*.sql")):
                     db.execute(path.read_text(encoding="utf-8"))
         return url
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.__exit__()
-            raise
 
     def __exit__(self, *_):
         self.stop("immediate")

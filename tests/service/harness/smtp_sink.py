@@ -58,6 +58,11 @@ class SmtpSink:
         with self.lock:
             return [m for m in self.messages if address in m.recipients]
 
+    def accepted(self):
+        """What `casectl audit --accepted` reads, a line for each recipient of each mail."""
+        with self.lock:
+            return [f"{m.mail['Message-ID']}\t{to}" for m in self.messages for to in m.recipients]
+
     # ---- aiosmtpd's names
 
     async def handle_MAIL(self, _server, _session, envelope, address, options):

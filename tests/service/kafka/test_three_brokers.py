@@ -52,7 +52,9 @@ def test_a_broker_dies_while_a_thousand_mails_pass(postgres, mail_servers, broke
         assert desk.value("SELECT count(*) FROM message WHERE direction = 'in'") == MAILS
         answered = collections.Counter(address for m in sink.messages for address in m.recipients if "@client" in address)
         assert len(answered) == MAILS and set(answered.values()) == {1}
-        desk.audit_clean("--deep", "--accepted", accepted_file(sink, tmp_path))
+        accepted = tmp_path / "accepted"
+        accepted.write_text("".join(f"{line}\n" for line in sink.accepted()), encoding="utf-8")
+        desk.audit_clean("--deep", "--accepted", accepted)
 
 
 def deliver(desk, numbers):
@@ -78,10 +80,3 @@ def busiest(brokers, desk):
     leaders = [part.leader for name, topic in topics.items() if name.startswith(desk.prefix) for part in topic.partitions.values()]
     assert leaders, "the desk has topics there"
     return collections.Counter(leaders).most_common(1)[0][0]
-
-
-def accepted_file(sink, folder):
-    path = folder / "accepted"
-    path.write_text("".join(f"{m.mail['Message-ID'].strip()}\t{address}\n" for m in sink.messages for address in m.recipients),
-                    encoding="utf-8")
-    return path

@@ -205,15 +205,15 @@ def test_a_beginning_that_was_trimmed_is_said_and_is_no_loss(desk):
     assert ("noted", "published.trimmed") in {(f["finding"], f["rule"]) for f in findings}
 
 
-def accepted_file(desk, sink, tmp_path, extra=()):
+def accepted_file(sink, tmp_path, extra=()):
     path = tmp_path / "accepted"
-    lines = [f"{m.mail['Message-ID']}\t{to}" for m in sink.messages for to in m.recipients]
+    lines = sink.accepted()
     path.write_text("".join(f"{line}\n" for line in [*lines, *extra]), encoding="utf-8")
     return path, lines
 
 
 def test_what_the_server_accepted_is_what_was_sent(desk, sink, tmp_path):
-    path, lines = accepted_file(desk, sink, tmp_path)
+    path, lines = accepted_file(sink, tmp_path)
     findings, summary = desk.audit("--accepted", path)
     assert not told(findings), findings
     assert summary["totals"]["accepted"] == len(lines) > 0
@@ -223,7 +223,7 @@ def test_what_the_server_accepted_is_what_was_sent(desk, sink, tmp_path):
 
 
 def test_a_mail_that_was_accepted_twice_or_never_is_named(desk, sink, tmp_path):
-    path, lines = accepted_file(desk, sink, tmp_path)
+    path, lines = accepted_file(sink, tmp_path)
     path.write_text("\n".join([*lines, lines[0]]), encoding="utf-8")
     assert told(desk.audit("--accepted", path)[0]) == {("doubled", "accepted.once")}
     path.write_text("\n".join(lines[1:]), encoding="utf-8")
@@ -233,7 +233,7 @@ def test_a_mail_that_was_accepted_twice_or_never_is_named(desk, sink, tmp_path):
 
 
 def test_an_unknown_copy_excuses_a_second_acceptance(desk, sink, tmp_path):
-    path, lines = accepted_file(desk, sink, tmp_path)
+    path, lines = accepted_file(sink, tmp_path)
     path.write_text("\n".join([*lines, lines[0]]), encoding="utf-8")
     url = desk.broken("UPDATE outbound_copy SET state = 'unknown'; UPDATE case_event SET data = data || jsonb_build_object('to',"
                       " 'unknown') WHERE kind = 'copy_state_changed'")

@@ -13,9 +13,9 @@
 #include "base/clock.h"
 #include "base/digest.h"
 
-#include "base/banned.h"
+#include "../arena_fixture.h"
 
-static struct arena arena;
+#include "base/banned.h"
 
 static void sha256_of_known_texts(void **state)
 {
@@ -199,20 +199,6 @@ static void uuid_v7_grows_in_every_thread_and_never_repeats(void **state)
 	for (int i = 1; i < THREADS * IDS; i++)
 		assert_memory_not_equal(sorted[i - 1].b, sorted[i].b, 8); /* time and counter alone tell them apart */
 	assert_true(uuid_cmp(sorted[THREADS * IDS - 1], last) < 0);
-}
-
-static int take_arena(void **state)
-{
-	(void)state;
-	arena_init(&arena);
-	return 0;
-}
-
-static int drop_arena(void **state)
-{
-	(void)state;
-	arena_done(&arena);
-	return 0;
 }
 
 int main(void)

@@ -19,9 +19,10 @@
 #include "base/json.h"
 #include "base/log.h"
 
+#include "../arena_fixture.h"
+
 #include "base/banned.h"
 
-static struct arena arena;
 static int log_fd = -1;
 static int kept_stdout = -1;
 
@@ -256,20 +257,6 @@ static void json_refuses_with_a_reason(void **state)
 			fail_msg("%.*s: %s", STR_ARG(cases[i].text), reason);
 	}
 	assert_null(json_parse(STR("["), 32, NULL));
-}
-
-static int take_arena(void **state)
-{
-	(void)state;
-	arena_init(&arena);
-	return 0;
-}
-
-static int drop_arena(void **state)
-{
-	(void)state;
-	arena_done(&arena);
-	return 0;
 }
 
 int main(void)

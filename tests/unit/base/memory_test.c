@@ -17,9 +17,9 @@
 #include "base/map.h"
 #include "base/vec.h"
 
-#include "base/banned.h"
+#include "../arena_fixture.h"
 
-static struct arena arena;
+#include "base/banned.h"
 
 static void arena_aligns_and_keeps_apart(void **state)
 {
@@ -209,20 +209,6 @@ static void err_tells_and_is_cut(void **state)
 	assert_int_equal(err_set(NULL, ERR_TEMP, "x"), -1);
 	assert_int_equal(err_prefix(NULL, "x"), -1);
 	assert_string_equal(err_kind_name(ERR_PERM), "permanent");
-}
-
-static int take_arena(void **state)
-{
-	(void)state;
-	arena_init(&arena);
-	return 0;
-}
-
-static int drop_arena(void **state)
-{
-	(void)state;
-	arena_done(&arena);
-	return 0;
 }
 
 int main(void)

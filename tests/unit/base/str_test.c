@@ -8,11 +8,12 @@
 
 #include "base/str.h"
 
+#include "../arena_fixture.h"
+
 #include "base/banned.h"
 
 #define assert_str(actual, expected) assert_true(str_eq(actual, expected))
 
-static struct arena arena;
 
 static void finds_at_the_edges(void **state)
 {
@@ -221,20 +222,6 @@ static void copies_into_the_arena(void **state)
 	assert_str(str_printf(&arena, "%.*s", STR_ARG(STR_NULL)), STR(""));
 	assert_str(str_hex(&arena, "\x00\xff\x1a", 3), STR("00ff1a"));
 	assert_str(str_hex(&arena, "", 0), STR(""));
-}
-
-static int take_arena(void **state)
-{
-	(void)state;
-	arena_init(&arena);
-	return 0;
-}
-
-static int drop_arena(void **state)
-{
-	(void)state;
-	arena_done(&arena);
-	return 0;
 }
 
 int main(void)

@@ -17,23 +17,9 @@
 #include "mail/subject.h"
 #include "mail/thread_hint.h"
 
+#include "../arena_fixture.h"
+
 #include "base/banned.h"
-
-static struct arena arena;
-
-static int set_up(void **state)
-{
-	(void)state;
-	arena_init(&arena);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	arena_done(&arena);
-	return 0;
-}
 
 static void assert_text(const char *what, struct str got, const char *expected)
 {
@@ -300,15 +286,15 @@ static void test_thread_hints(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_dates, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_ids, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_of_too_many_ids_the_root_and_the_nearest_are_kept, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_the_normal_spelling_of_an_id, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_base_subjects, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_numbers_in_subjects, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_header_text, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_parameters, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_thread_hints, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_dates, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_ids, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_of_too_many_ids_the_root_and_the_nearest_are_kept, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_the_normal_spelling_of_an_id, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_base_subjects, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_numbers_in_subjects, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_header_text, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_parameters, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_thread_hints, take_arena, drop_arena),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,24 +15,11 @@
 #include "mail/parse.h"
 #include "mail/transfer.h"
 
+#include "../arena_fixture.h"
+
 #include "base/banned.h"
 
-static struct arena arena;
 static struct mail mail;
-
-static int set_up(void **state)
-{
-	(void)state;
-	arena_init(&arena);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	arena_done(&arena);
-	return 0;
-}
 
 static void parse(struct str raw)
 {
@@ -250,13 +237,13 @@ static void test_hostile_shapes_cost_little(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_what_is_automatic, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_attachments_lie_where_the_model_says, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_identity, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_best_sender, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_inner_ids, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_html, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_hostile_shapes_cost_little, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_what_is_automatic, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_attachments_lie_where_the_model_says, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_identity, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_best_sender, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_inner_ids, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_html, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(test_hostile_shapes_cost_little, take_arena, drop_arena),
 	};
 	mail_parse_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,8 @@
 #include "wire/mail_received.h"
 #include "wire/mailbox_event.h"
 
+#include "../arena_fixture.h"
+
 #include "base/banned.h"
 
 #define GOLDEN "contracts/golden"
@@ -34,7 +36,6 @@ enum { TENANT = 1, MAILBOX, FOLDER, INTAKE, BLOB, CASE, CAUSE, QUEUE, TEAM, ANNA
 #define TIME_US INT64_C(1791000000123456)
 #define ID(n) { id_of(n) }
 
-static struct arena arena;
 
 static struct uuid id_of(unsigned n)
 {
@@ -301,20 +302,6 @@ static int accept_all(void)
 
 /* ---- the tests -------------------------------------------------------------------------------------------------- */
 
-static int set_up(void **state)
-{
-	(void)state;
-	arena_init(&arena);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	arena_done(&arena);
-	return 0;
-}
-
 static void what_we_write_is_what_was_published(void **state)
 {
 	struct golden *list;
@@ -477,14 +464,14 @@ static void a_strange_type_has_no_view(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_we_write_is_what_was_published, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(the_json_view_is_what_was_published, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_was_published_is_read_whole, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(nothing_else_lies_there, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_a_newer_contract_says_of_a_case_is_read_as_far_as_it_is_known, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_a_newer_contract_says_of_mails_and_mailboxes_is_not_misread, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_an_older_contract_said_is_read, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_strange_type_has_no_view, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_we_write_is_what_was_published, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(the_json_view_is_what_was_published, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(what_was_published_is_read_whole, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(nothing_else_lies_there, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(what_a_newer_contract_says_of_a_case_is_read_as_far_as_it_is_known, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(what_a_newer_contract_says_of_mails_and_mailboxes_is_not_misread, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(what_an_older_contract_said_is_read, take_arena, drop_arena),
+		cmocka_unit_test_setup_teardown(a_strange_type_has_no_view, take_arena, drop_arena),
 	};
 
 	if (argc == 2 && str_eq(str_of(argv[1]), STR("--accept"))) {
