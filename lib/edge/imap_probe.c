@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "imap_probe.h"
 
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "base/vec.h"
+#include "edge/imap_talk.h"
 #include "protocol/imap_name.h"
 
 #include "base/banned.h"
@@ -15,14 +14,12 @@
 enum command { COMMAND_CAPABILITY, COMMAND_LIST };
 
 struct probing {
-	struct arena *arena;
+	struct imap_talk talk;
 	struct imap_probe *out;
-	struct imap *imap;
 	const struct imap_target *target;
 	VEC(struct imap_folder) folders;
 	struct buf dialogue;
 	int64_t began_ms;
-	bool ended;
 };
 
 static void on_ready(void *self)
@@ -30,8 +27,8 @@ static void on_ready(void *self)
 	struct probing *probing = self;
 
 	probing->out->login_ms = clock_mono_ms() - probing->began_ms;
-	imap_command(probing->imap, COMMAND_CAPABILITY, STR("CAPABILITY"));
-	imap_command(probing->imap, COMMAND_LIST, STR("LIST \"\" \"*\""));
+	imap_command(probing->talk.imap, COMMAND_CAPABILITY, STR("CAPABILITY"));
+	imap_command(probing->talk.imap, COMMAND_LIST, STR("LIST \"\" \"*\""));
 }
 
 static void on_reply(void *self, const struct imap_reply *reply)
@@ -40,21 +37,12 @@ static void on_reply(void *self, const struct imap_reply *reply)
 
 	if (reply->kind != IMAP_LIST || probing->folders.len == FOLDERS_MAX)
 		return;
-	struct imap_folder *folder = VEC_PUSH(probing->arena, &probing->folders);
+	struct imap_folder *folder = VEC_PUSH(probing->talk.arena, &probing->folders);
 	struct str name;
-	bool is_utf7 = imap_name_decode(probing->arena, reply->list.name, &name);
-	folder->name = is_utf7 ? name : str_scrub(probing->arena, str_dup(probing->arena, reply->list.name));
+	bool is_utf7 = imap_name_decode(probing->talk.arena, reply->list.name, &name);
+	folder->name = is_utf7 ? name : str_scrub(probing->talk.arena, str_dup(probing->talk.arena, reply->list.name));
 	folder->use = str_of(reply->list.use);
 	folder->can_select = !reply->list.no_select;
-}
-
-static void trouble(struct probing *probing, enum trouble_cause cause, struct str words)
-{
-	if (probing->ended)
-		return;
-	probing->ended = true;
-	probing->out->trouble = mailbox_trouble_of(cause, words);
-	probing->out->server_words = str_scrub(probing->arena, str_dup(probing->arena, str_trim(words)));
 }
 
 static void on_done(void *self, int kind, const struct imap_reply *reply)
@@ -64,20 +52,15 @@ static void on_done(void *self, int kind, const struct imap_reply *reply)
 	if (kind != COMMAND_LIST)
 		return;
 	if (reply->kind != IMAP_OK) {
-		trouble(probing, TROUBLE_REFUSED_COMMAND, reply->text);
+		imap_talk_trouble(&probing->talk, TROUBLE_REFUSED_COMMAND, reply->text);
 		return;
 	}
-	uint32_t capabilities = imap_capabilities(probing->imap);
+	uint32_t capabilities = imap_capabilities(probing->talk.imap);
 	probing->out->has_idle = capabilities & IMAP_CAP_IDLE;
 	probing->out->has_move = capabilities & IMAP_CAP_MOVE;
 	probing->out->has_uidplus = capabilities & IMAP_CAP_UIDPLUS;
 	probing->out->ok = true;
-	probing->ended = true;
-}
-
-static void on_failed(void *self, enum trouble_cause cause, struct str words)
-{
-	trouble(self, cause, words);
+	probing->talk.ended = true;
 }
 
 /* The server may repeat the user name: it is struck out. */
@@ -101,35 +84,16 @@ static void on_trace(void *self, bool from_server, struct str line)
 	buf_add_char(&probing->dialogue, '\n');
 }
 
-static bool no_body(void *self, uint64_t size, bool is_nil)
-{
-	(void)self;
-	(void)size;
-	(void)is_nil;
-	return false;
-}
-
 void imap_probe(struct arena *arena, const struct imap_target *target, int64_t timeout_ms, struct imap_probe *out)
 {
-	static const struct imap_handler handler = { on_ready, on_reply, on_done, on_failed, on_trace };
-	static const struct imap_sink sink = { .begin = no_body };
-	struct loop *loop = loop_new();
-	struct imap_hub *hub = imap_hub_new(loop);
-	struct probing probing = { .arena = arena, .out = out, .target = target, .began_ms = clock_mono_ms() };
+	static const struct imap_handler handler = { on_ready, on_reply, on_done, imap_talk_failed, on_trace };
+	struct probing probing = { .talk = { .arena = arena }, .out = out, .target = target, .began_ms = clock_mono_ms() };
 
 	*out = (struct imap_probe){ 0 };
 	buf_init(&probing.dialogue, DIALOGUE_MAX);
-	probing.imap = imap_open(hub, target, &handler, &sink, 1 << 20, &probing);
-	while (!probing.ended) {
-		int64_t left_ms = probing.began_ms + timeout_ms - clock_mono_ms();
-		if (left_ms <= 0)
-			trouble(&probing, TROUBLE_TIMEOUT, STR("no answer in time"));
-		else
-			loop_turn(loop, left_ms);
-	}
-	imap_close(probing.imap);
-	imap_hub_free(hub);
-	loop_free(loop);
+	imap_talk(&probing.talk, target, &handler, timeout_ms);
+	out->trouble = probing.talk.trouble;
+	out->server_words = probing.talk.server_words;
 	out->folders = probing.folders.at;
 	out->folder_count = probing.folders.len;
 	out->dialogue = str_scrub(arena, str_dup(arena, buf_str(&probing.dialogue)));
