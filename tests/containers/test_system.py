@@ -180,8 +180,11 @@ def test_everything_is_restarted_while_mail_passes(demo):
         sender.join(60)
         assert not sender.is_alive() and sender.failure is None, sender.failure
         demo.wait_healthy(target)
-        states = {demo.engine.inspect(name)["State"]["ExitCode"] for name in demo.containers(target)}
-        assert states == {0}
+        if target in SERVICES:
+            # A container that runs again has no exit status: the service's own last lines tell how it ended.
+            said = demo.logs(target)
+            assert said.count('"service.stopped"') >= len(demo.containers(target)) and '"service.overdue"' not in said, \
+                f"{target} ended in time\n{demo.troubles(30)}"
     demo.wait_healthy()
     demo.wait_settled(before["mails"] + MAILS)
     check_exactly_once(demo, mails, before)
@@ -201,7 +204,8 @@ def check_exactly_once(demo, mails, before):
             assert found[bare(mail["Message-ID"])]["case"] == found[bare(mail["In-Reply-To"])]["case"]
     assert demo.value("SELECT count(*) FROM case_file") == before["cases"] + MAILS - FOLLOW_UPS
 
-    assert {row["state"] for row in demo.rows("SELECT DISTINCT state FROM outbound_copy")} == {"accepted"}
+    states = demo.rows("SELECT state, reply_text, count(*) AS copies FROM outbound_copy GROUP BY 1, 2 ORDER BY 1, 2")
+    assert {row["state"] for row in states} == {"accepted"}, f"{states}\n{demo.logs('notifier')[-3000:]}"
     wanted = demo.value("SELECT count(*) FROM outbound_copy")
     wait_until(lambda: len(demo.delivered()) >= wanted, 60, lambda: f"{wanted} mails delivered, there are {len(demo.delivered())}", 0.5)
     delivered = demo.delivered()
